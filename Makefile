@@ -1,0 +1,59 @@
+# What people can rely on: `make help` lists it. Everything real happens in dev/ and in the rooms.
+.DEFAULT_GOAL := help
+.PHONY: help setup run up down test soak lint images bench clean lock e2e
+
+python = .venv/bin/python -I
+# -p no:randomly for tests that share one running host: their order is part of the story they tell.
+quick = $(python) -m pytest -n auto --dist loadgroup -m "not e2e and not soak"
+journey = $(python) -m pytest -p no:randomly -m "e2e and not soak"
+
+help: ## what each target does
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+setup: ## install what is missing: Debian packages, the virtual environment
+	@python3 -I dev/packages.py
+
+run: setup ## the main job, from a bare machine: a shell in control, or all of it when there is no terminal
+	@$(python) -m dev.play
+
+up: setup ## the same in the background: leaves .sheltie/up.json
+	@$(python) -m dev.up up
+
+down: ## end what `make up` began; leaves nothing
+	@if [ -x .venv/bin/python ]; then $(python) -m dev.up down; else echo "nothing is up"; fi
+
+test: setup ## set up, and pass every test (small counts)
+	@$(python) -m dev.images
+	@$(quick)
+	@$(journey)
+
+soak: setup ## the large counts, by hand
+	@$(python) -m dev.images
+	@SHELTIE_SOAK=1 $(python) -m pytest -p no:randomly -m "soak or e2e"
+
+lint: setup ## format, style, types, imports, shell scripts
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy
+	@.venv/bin/mypy tests
+	@.venv/bin/lint-imports
+	@git ls-files -z images .ci | xargs -0 grep -lZE '^#!/bin/(ba)?sh|^#!/usr/bin/env bash' | xargs -0 -r shellcheck
+
+images: setup ## build both images into the cache and print where they lie
+	@$(python) -m dev.images
+
+bench: setup ## measure, side by side with what one would take instead
+	@$(python) -m dev.bench
+
+clean: down ## remove what a clone holds beside its files (the cache stays; CLEAN_CACHE=1 removes it too)
+	@rm -rf .sheltie .venv .ci/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@if [ -n "$(CLEAN_CACHE)" ]; then rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/sheltie"; fi
+
+lock: setup ## resolve the dependencies anew, with hashes (needs uv)
+	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev \
+	    --custom-compile-command "make lock" --no-emit-index-url pyproject.toml -o requirements.txt
+	@for image in admin control; do \
+	    uv pip compile -q --universal --python-version 3.13 --generate-hashes --extra $$image \
+	    --custom-compile-command "make lock" --no-emit-index-url pyproject.toml -o images/$$image/requirements.txt; \
+	done
