@@ -58,7 +58,10 @@ class DoorStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class HostStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The whole answer. `caller` is whom the daemon takes the asking socket for."""
+    """The whole answer. `caller` is whom the daemon takes the asking socket for.
+
+    `pid` is the daemon's, in the host's pid namespace.
+    """
 
     version: str
     caller: str
@@ -66,4 +69,5 @@ class HostStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     since: str
     door: DoorStatus
     containers: list[ContainerStatus]
+    pid: int = 0
     problems: list[str] = []
