@@ -117,8 +117,7 @@ def test_ssm_user_may_use_the_tools(host: Host) -> None:
     script = (
         "import grp, os, pwd\n"
         "gid = pwd.getpwnam('ssm-user').pw_gid\n"
-        "print(*(grp.getgrgid(g).gr_name for g in os.getgrouplist('ssm-user', gid)))
-"
+        "print(*(grp.getgrgid(g).gr_name for g in os.getgrouplist('ssm-user', gid)))\n"
     )
     groups = host.text("control", "python3", "-I", "-c", script)
 
