@@ -1,0 +1,79 @@
+"""The table of endpoints, and the one place that turns a request into an answer and a log line.
+
+A method that a path does not know is answered like an unknown path: 404 and no text, as upstream's
+router does.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from contract.errors import SheltieError
+from host.api import about, settings, transactions
+from host.api.message import Call, Response, failed
+from host.house import House
+from host.logline import event
+
+__all__ = ["EXEC", "answer"]
+
+Handler = Callable[[House, Call], Awaitable[Response]]
+
+EXEC: Final = ("GET", "/exec")
+"""The one endpoint that leaves HTTP behind."""
+
+_ROUTES: Final[dict[tuple[str, str], Handler]] = {
+    ("GET", "/"): about.model,
+    ("GET", "/os"): about.os_info,
+    ("GET", "/settings"): settings.show,
+    ("PATCH", "/settings"): settings.patch,
+    ("PATCH", "/settings/keypair"): settings.keypair,
+    ("GET", "/tx"): transactions.show,
+    ("DELETE", "/tx"): transactions.drop,
+    ("GET", "/tx/list"): transactions.names,
+    ("POST", "/tx/commit"): transactions.commit,
+    ("POST", "/tx/apply"): transactions.apply,
+    ("POST", "/tx/commit_and_apply"): transactions.commit_and_apply,
+    ("GET", "/sheltie/v1/status"): about.status,
+    ("POST", "/sheltie/v1/stop"): about.stop,
+}
+
+_log = logging.getLogger("host.api")
+
+
+async def answer(house: House, call: Call) -> Response:
+    """Answer the call; whatever goes wrong becomes a status and a line."""
+    handler = _ROUTES.get((call.method, call.path))
+    if handler is None:
+        return Response(404)
+    try:
+        response = await handler(house, call)
+    except SheltieError as error:
+        response = failed(error)
+    except Exception:
+        # A defect of ours: the log gets the traceback, the caller one line, the daemon lives on.
+        _log.exception(event("defect", method=call.method, path=call.path))
+        response = Response(500, b"internal error, see the daemon's log", "text/plain")
+    if call.method != "GET":
+        _note(call, response)
+    return response
+
+
+def _note(call: Call, response: Response) -> None:
+    """Log a write: who and what, never values."""
+    peer = call.peer
+    refused = response.body.decode() if response.status >= 400 else ""  # noqa: PLR2004  RFC 9110
+    names = response.body.decode() if response.status == 200 else ""  # noqa: PLR2004  changed keys
+    _log.info(
+        event(
+            "write",
+            caller=call.caller.label,
+            pid=peer.pid or "outside",
+            uid=peer.uid,
+            method=call.method,
+            path=call.path,
+            tx=call.query.get("tx", "-"),
+            status=response.status,
+            keys=names or "-",
+            why=refused or "-",
+        )
+    )

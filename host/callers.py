@@ -1,0 +1,119 @@
+"""The callers' table: who may do what over the API. Pure; the socket a call came by is the caller.
+
+    caller          reads       writes                                       exec into
+    host            everything  everything                                   every container
+    control         redacted    admin: enabled, plain keys in user-data      itself, admin while on
+    admin           redacted    admin: enabled=false                         nothing
+    any other       redacted    nothing                                      nothing
+
+The socket alone gives the rights; SO_PEERCRED only adds who used them (DESIGN: the socket is the
+identity). A refusal is a RefusedError of one line that says what is not allowed.
+"""
+
+import base64
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from contract.errors import RefusedError, UsageError
+from contract.userdata import plain_keys
+
+__all__ = [
+    "ADMIN_ENABLED",
+    "ADMIN_USER_DATA",
+    "HOST",
+    "Caller",
+    "check_apply",
+    "check_changes",
+    "check_exec",
+    "check_name",
+    "check_write",
+]
+
+ADMIN: Final = "admin"
+CONTROL: Final = "control"
+ADMIN_ENABLED: Final = "settings.host-containers.admin.enabled"
+ADMIN_USER_DATA: Final = "settings.host-containers.admin.user-data"
+
+_WRITABLE: Final[dict[str, frozenset[str]]] = {
+    CONTROL: frozenset({ADMIN_ENABLED, ADMIN_USER_DATA}),
+    ADMIN: frozenset({ADMIN_ENABLED}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever uses a socket: container `container`, or the host where that is None."""
+
+    container: str | None = None
+
+    @property
+    def label(self) -> str:
+        """One word for logs, for status, and for the caller's own transactions."""
+        return "host" if self.container is None else self.container
+
+    @property
+    def is_host(self) -> bool:
+        """Whether this is the host's owner."""
+        return self.container is None
+
+    def __str__(self) -> str:
+        return "the host" if self.container is None else f"container '{self.container}'"
+
+
+HOST: Final = Caller()
+
+
+def check_name(name: str) -> None:
+    """Refuse a container name that would pass for another caller (UsageError)."""
+    if name == HOST.label:
+        why = f"'{name}' is reserved and names no container - at `$.host-containers`"
+        raise UsageError(f"Json deserialize error: {why}", code="SETTINGS_INVALID")
+
+
+def check_changes(caller: Caller) -> None:
+    """Refuse callers that may change nothing at all."""
+    if caller.container is not None and caller.container not in _WRITABLE:
+        raise _refused(f"{caller} may only read")
+
+
+def check_write(caller: Caller, values: Mapping[str, Any]) -> None:
+    """Refuse a write of {dotted name: value} that goes beyond the table."""
+    check_changes(caller)
+    if caller.container is None:
+        return
+    for name, value in values.items():
+        if name not in _WRITABLE[caller.container]:
+            raise _refused(f"{caller} may not set {name}")
+        if caller.container == ADMIN and value is not False:
+            raise _refused(f"{caller} may not set {name} to anything but false")
+        if name == ADMIN_USER_DATA:
+            plain_keys(base64.b64decode(value, validate=True))
+
+
+def check_apply(caller: Caller, names: Iterable[str] | None) -> None:
+    """Refuse to apply more than the caller may write; `names` None stands for everything."""
+    check_changes(caller)
+    if caller.container is None:
+        return
+    if names is None:
+        raise _refused(f"{caller} may not apply everything: name the keys")
+    for name in names:
+        if name not in _WRITABLE[caller.container]:
+            raise _refused(f"{caller} may not apply {name}")
+
+
+def check_exec(caller: Caller, target: str | None, *, admin_enabled: bool) -> None:
+    """Refuse an exec into `target`; with None, refuse those who may exec into nothing."""
+    if caller.is_host:
+        return
+    if caller.container != CONTROL:
+        raise _refused(f"{caller} may not exec")
+    if target not in {None, CONTROL, ADMIN}:
+        raise _refused(f"{caller} may not exec into {target!r}")
+    if target == ADMIN and not admin_enabled:
+        raise _refused(f"{caller} may not exec into 'admin' while it is disabled")
+
+
+def _refused(why: str) -> RefusedError:
+    return RefusedError(why, code="CALLER_REFUSED")

@@ -1,0 +1,1 @@
+"""The settings: live and pending, keys handed over, and what a commit makes of them."""
