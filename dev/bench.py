@@ -1,0 +1,187 @@
+"""`make bench`: what the main job costs, beside what one would take instead, in one run.
+
+Ratios hold within a run; absolute times are this machine's. Everything is a median, the two sides
+of a ratio are interleaved.
+"""
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from contract.errors import SheltieError
+from dev.running import Running, stop
+from dev.site import CLONE, Site
+from dev.steps import Steps
+from dev.up import bring_up, enable, ending, make_identity
+
+__all__ = ["main"]
+
+ROUNDS = 15
+# Runs the commands of argv[2:] (JSON lists) in turn, argv[1] times; prints a list of ms for each.
+TIMER = """
+import json, subprocess, sys, time
+commands = [json.loads(text) for text in sys.argv[2:]]
+times = [[] for _ in commands]
+for _ in range(int(sys.argv[1])):
+    for command, mine in zip(commands, times):
+        begun = time.perf_counter()
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+        mine.append((time.perf_counter() - begun) * 1e3)
+print(json.dumps(times))
+"""
+
+
+def main() -> int:
+    """Print the table; return the exit status."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--no-cold", action="store_true", help="leave out the run without caches")
+    arguments = parser.parse_args()
+    os.umask(0o077)
+    steps, site = Steps(), Site(CLONE / ".sheltie" / "bench")
+    try:
+        stop(site)
+        with ending(site):
+            rows = _warm(site, steps)
+        stop(site)
+        if not arguments.no_cold:
+            with steps.step("a cold make run: nothing cached, a clone of its own"):
+                rows.append(("cold `make run`", f"{_cold():.0f} s", "goal < 480 s"))
+    except SheltieError as error:
+        print(f"make bench: {error.line()}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("make bench: interrupted; nothing is left running", file=sys.stderr)
+        return 130
+    width = max(len(row[0]) for row in rows)
+    for name, figure, beside in rows:
+        steps.say(f"{name:{width}}  {figure:>10}  {beside}")
+    return 0
+
+
+Row = tuple[str, str, str]
+
+
+def _warm(site: Site, steps: Steps) -> list[Row]:
+    host = bring_up(site, steps, follow_parent=True)
+    with steps.step("enable, log in, enter the host"):
+        answer = enable(host, make_identity(site))
+        subprocess.run(_ssh(host, answer, "sheltie true"), check=True)
+    rows = [("warm start to a root shell on the host", f"{steps.total:.2f} s", "goal < 20 s")]
+    with steps.step("measure"):
+        rows += _entry(host) + _help(host) + _login(host, answer) + [_banner(host, answer)]
+    return rows
+
+
+def _entry(host: Running) -> list[Row]:
+    commands = [["sheltie", "true"], ["nsenter", "-t", "1", "-a", "true"]]
+    ours, theirs = _inside(host, "admin", commands)
+    ratio = f"{ours / theirs:.1f} x nsenter -t 1 -a ({theirs:.1f} ms)"
+    return [("sheltie true, in admin", f"{ours:.1f} ms", ratio)]
+
+
+def _help(host: Running) -> list[Row]:
+    commands = [["enable-admin-container", "--help"], ["python3", "-I", "-c", "pass"]]
+    ours, bare = _inside(host, "control", commands)
+    beside = f"goal < 100 ms; the bare interpreter takes {bare:.1f} ms"
+    return [("enable-admin-container --help, in control", f"{ours:.0f} ms", beside)]
+
+
+def _login(host: Running, answer: dict[str, Any]) -> list[Row]:
+    times = [_time(lambda: _quiet(_ssh(host, answer, "true"))) for _ in range(ROUNDS)]
+    return [("ssh true: connect, log in, run", f"{statistics.median(times):.0f} ms", "")]
+
+
+def _banner(host: Running, answer: dict[str, Any]) -> Row:
+    times = []
+    for _ in range(5):
+        host.api("set", "host-containers.admin.enabled=false")
+        _wait(host, "disabled")
+        begun = time.perf_counter()
+        host.api("set", "host-containers.admin.enabled=true")
+        _wait_for_banner(answer["ssh"]["host"], answer["ssh"]["port"])
+        times.append(time.perf_counter() - begun)
+    return (
+        "enabling an unpacked image to the SSH banner",
+        f"{statistics.median(times):.2f} s",
+        "goal < 1.5 s, apiclient's own start included",
+    )
+
+
+def _wait(host: Running, state: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        states = {one["name"]: one["state"] for one in host.status()["containers"]}
+        if states["admin"] == state:
+            return
+        time.sleep(0.05)
+    raise SheltieError(f"admin did not become {state}")
+
+
+def _wait_for_banner(address: str, port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            with socket.create_connection((address, port), timeout=5) as connection:
+                if connection.recv(4) == b"SSH-":
+                    return
+        except OSError:
+            pass
+        time.sleep(0.01)
+    raise SheltieError("admin's SSH server shows no banner")
+
+
+def _inside(host: Running, name: str, commands: list[list[str]]) -> list[float]:
+    """Return the median ms of each command in container `name`, interleaved."""
+    words = [json.dumps(command) for command in commands]
+    argv = host.in_container(name, "python3", "-I", "-c", TIMER, str(ROUNDS), *words)
+    done = subprocess.run(argv, capture_output=True, check=True, timeout=300)
+    return [statistics.median(times) for times in json.loads(done.stdout)]
+
+
+def _ssh(host: Running, answer: dict[str, Any], command: str) -> list[str]:
+    ssh, site = answer["ssh"], host.site
+    options = ["-o", f"UserKnownHostsFile={site.known_hosts}", "-o", "BatchMode=yes"]
+    where = ["-p", str(ssh["port"]), f"{ssh['user']}@{ssh['host']}"]
+    return ["ssh", "-F", "none", "-i", str(site.identity), *options, *where, command]
+
+
+def _quiet(argv: list[str]) -> None:
+    subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=60)
+
+
+def _time(work: Callable[[], None]) -> float:
+    begun = time.perf_counter()
+    work()
+    return (time.perf_counter() - begun) * 1e3
+
+
+def _cold() -> float:
+    """Return the seconds of `make run` in a fresh clone with empty caches."""
+    with tempfile.TemporaryDirectory(prefix="sheltie-cold-") as directory:
+        clone = Path(directory, "clone")
+        _quiet(["git", "clone", "-q", str(CLONE), str(clone)])
+        environment = {**os.environ, "XDG_CACHE_HOME": str(Path(directory, "cache"))}
+        begun = time.perf_counter()
+        subprocess.run(
+            ["make", "run"],
+            cwd=clone,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            check=True,
+            timeout=1800,
+        )
+        return time.perf_counter() - begun
+
+
+if __name__ == "__main__":
+    sys.exit(main())
