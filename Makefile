@@ -1,6 +1,6 @@
 # What people can rely on: `make help` lists it. Everything real happens in dev/ and in the rooms.
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test soak lint images bench clean lock e2e
+.PHONY: help setup run up down test soak lint images bench clean lock
 
 python = .venv/bin/python -I
 # -p no:randomly for tests that share one running host: their order is part of the story they tell.
