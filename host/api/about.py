@@ -1,11 +1,11 @@
 """Handlers that tell what the host is and how it stands."""
 
+from contract.errors import RefusedError
 from host import wanted
 from host.api.message import Call, Response, done, json
 from host.callers import HOST
 from host.house import House
 from host.store import tree
-from contract.errors import RefusedError
 
 __all__ = ["model", "os_info", "status", "stop"]
 

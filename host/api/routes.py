@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from contract.errors import SheltieError
+from contract.errors import FailedError, SheltieError
 from host.api import about, settings, transactions
 from host.api.message import Call, Response, failed
 from host.house import House
@@ -45,35 +45,34 @@ async def answer(house: House, call: Call) -> Response:
     handler = _ROUTES.get((call.method, call.path))
     if handler is None:
         return Response(404)
+    code = "-"
     try:
         response = await handler(house, call)
     except SheltieError as error:
-        response = failed(error)
-    except Exception:
+        response, code = failed(error), error.code
+    except Exception:  # noqa: BLE001  one caller's bad luck must not end the daemon
         # A defect of ours: the log gets the traceback, the caller one line, the daemon lives on.
         _log.exception(event("defect", method=call.method, path=call.path))
-        response = Response(500, b"internal error, see the daemon's log", "text/plain")
+        response, code = failed(FailedError("internal error, see the daemon's log")), "DEFECT"
     if call.method != "GET":
-        _note(call, response)
+        _note(call, response, code)
     return response
 
 
-def _note(call: Call, response: Response) -> None:
-    """Log a write: who and what, never values."""
-    peer = call.peer
-    refused = response.body.decode() if response.status >= 400 else ""  # noqa: PLR2004  RFC 9110
-    names = response.body.decode() if response.status == 200 else ""  # noqa: PLR2004  changed keys
+def _note(call: Call, response: Response, code: str) -> None:
+    """Log a write: who and what, never values (an error's text may repeat one: its code does)."""
+    changed = response.body.decode() if response.status == 200 else "-"  # noqa: PLR2004  RFC 9110
     _log.info(
         event(
             "write",
             caller=call.caller.label,
-            pid=peer.pid or "outside",
-            uid=peer.uid,
+            pid=call.peer.pid or "outside",
+            uid=call.peer.uid,
             method=call.method,
             path=call.path,
             tx=call.query.get("tx", "-"),
             status=response.status,
-            keys=names or "-",
-            why=refused or "-",
+            keys=changed,
+            code=code,
         )
     )

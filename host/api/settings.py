@@ -1,6 +1,7 @@
 """Handlers of /settings: reading what is live, staging changes."""
 
 import json as numbers
+import sys
 from typing import Any, Final
 
 import msgspec
@@ -67,10 +68,10 @@ def guess(text: str) -> bool | float | str:
         value = numbers.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return text
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value if 0 <= value <= _U64_MAX else float(value)
-    if isinstance(value, float) and abs(value) != float("inf"):
+    if isinstance(value, int) and 0 <= value <= _U64_MAX:
         return value
+    if isinstance(value, int | float) and abs(value) <= sys.float_info.max:
+        return float(value)
     return text
 
 

@@ -1,0 +1,135 @@
+"""Command line of the daemon: `hostd`. Heavy imports come inside the commands."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contract import places
+from contract.errors import SheltieError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="hostd",
+    help="The host daemon: settings, host containers, and the API that stock clients know.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    no_args_is_help=True,
+)
+
+
+class Runtime(StrEnum):
+    """What runs containers."""
+
+    AUTO = "auto"
+    CRUN = "crun"
+    RUNC = "runc"
+    NONE = "none"
+
+
+State = Annotated[Path, typer.Option("--state", help="Directory of all that must last.")]
+Run = Annotated[Path, typer.Option("--run", help="Directory of sockets; its path must be short.")]
+Socket = Annotated[
+    Path | None, typer.Option("--socket", help="The host's own API socket. [RUN/api/host/api.sock]")
+]
+RuntimeOption = Annotated[
+    Runtime, typer.Option("--runtime", help="What runs containers; `none` serves the API alone.")
+]
+STATE = Path(places.STATE)
+RUN = Path(places.RUN)
+
+
+@app.command()
+def serve(
+    state: State = STATE,
+    run: Run = RUN,
+    socket: Socket = None,
+    runtime: RuntimeOption = Runtime.AUTO,
+) -> None:
+    """Serve the API and keep the containers as the settings want them.
+
+    TERM ends the daemon and leaves the containers running; the next daemon takes them over.
+    """
+    import asyncio
+
+    from host import daemon, logline
+
+    logline.set_up()
+    asyncio.run(daemon.serve(daemon.Places.of(state, run, socket), runtime.value))
+
+
+@app.command()
+def stop(
+    state: State = STATE,
+    run: Run = RUN,
+    socket: Socket = None,
+    runtime: RuntimeOption = Runtime.AUTO,
+) -> None:
+    """Stop every container, and the daemon where one is up. The settings stay."""
+    import asyncio
+
+    from host import ask, daemon, lock
+
+    where = daemon.Places.of(state, run, socket)
+    if lock.held(where.state):
+        ask.stop(where.socket)
+        lock.wait(where.state)
+    else:
+        asyncio.run(daemon.stop_containers(where, runtime.value))
+
+
+@app.command()
+def status(
+    run: Run = RUN,
+    socket: Socket = None,
+    json: Annotated[bool, typer.Option("--json", help="As the API gives it.")] = False,
+) -> None:
+    """Show the daemon, the door and the containers."""
+    import msgspec
+
+    from host import ask, daemon
+
+    found = ask.status(daemon.Places.of(run, run, socket).socket)
+    if json:
+        typer.echo(msgspec.json.encode(found))
+    else:
+        from host import show
+
+        show.status(found)
+
+
+@app.command(
+    "exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True}
+)
+def exec_(
+    name: Annotated[str, typer.Argument(help="The container.")],
+    words: Annotated[list[str], typer.Argument(metavar="[--tty] [--user USER] [--] ARGV...")],
+    state: State = STATE,
+    run: Run = RUN,
+) -> None:
+    """Run a command in a running container, straight through the runtime. Needs root.
+
+    Standard input, output and error are the command's, and so is the exit status.
+    """
+    from host import execline
+    from host.runtime import exec_attached
+
+    line = execline.parse(words)
+    sys.exit(exec_attached(state, run, name, line.argv, tty=line.tty, user=line.user))
+
+
+def main() -> None:
+    """Run the command; an error for people is one line on stderr and its exit status."""
+    try:
+        app(prog_name="hostd")
+    except SheltieError as error:
+        sys.stderr.write(f"hostd: {error.line()}\n")
+        sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""The daemon's life: locks, directories, store, supervisor, sockets; then waiting; then the end.
+
+Containers outlive the daemon: TERM ends it and leaves them running, and the next one adopts them.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from contract import durable
+from contract.errors import UsageError
+from contract.places import SOCKET_PATH_MAX
+from host.api.limits import Limits
+from host.api.listener import SOCKET_NAME, ContainerDoors, Listener
+from host.callers import HOST
+from host.desired import Containers
+from host.house import House
+from host.idle import IdleContainers
+from host.lock import Lock
+from host.logline import event
+from host.store.files import FileStore
+from host.store.transactions import Transactions
+
+__all__ = ["Places", "Runner", "serve", "stop_containers"]
+
+NO_ROOT = "not root: containers cannot be run, and sockets are not of group api"
+NO_RUNTIME = "started with --runtime none: containers are not run"
+
+_log = logging.getLogger("host")
+
+
+class Runner(Containers, Protocol):
+    """Containers with a life of its own: what the daemon needs of the supervisor."""
+
+    async def start(self) -> None:
+        """Adopt what a daemon before this one left running."""
+
+    async def stop_all(self) -> None:
+        """Stop every container and return when they are gone."""
+
+    async def close(self) -> None:
+        """Let go; containers stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a daemon lives. `socket` is the host's own API socket."""
+
+    state: Path
+    run: Path
+    socket: Path
+
+    @classmethod
+    def of(cls, state: Path, run: Path, socket: Path | None = None) -> "Places":
+        """Return the places, the socket at its usual one; UsageError (PATH_TOO_LONG)."""
+        state, run = state.absolute(), run.absolute()
+        places = cls(state, run, (socket or run / "api" / HOST.label / SOCKET_NAME).absolute())
+        size = len(os.fsencode(places.socket))
+        if size > SOCKET_PATH_MAX:
+            raise UsageError(
+                f"{places.socket} is {size} bytes long, a socket's path ends at {SOCKET_PATH_MAX}",
+                hint="choose a shorter --run or --socket",
+                code="PATH_TOO_LONG",
+            )
+        return places
+
+
+async def serve(places: Places, runtime: str, limits: Limits | None = None) -> None:
+    """Serve until TERM, INT or a request to stop. Raises SheltieError when that cannot begin."""
+    locks = _prepare(places)
+    try:
+        transactions = Transactions(FileStore(places.state / "settings"))
+        containers, problems = _containers(places, runtime)
+        await containers.start()
+        try:
+            await _serve(places, transactions, containers, problems, limits or Limits())
+        finally:
+            await containers.close()
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+async def stop_containers(places: Places, runtime: str) -> None:
+    """Stop every container that a daemon left behind. Raises ConflictError while one runs."""
+    locks = _prepare(places)
+    try:
+        containers, _ = _containers(places, runtime)
+        await containers.start()
+        try:
+            await containers.stop_all()
+        finally:
+            await containers.close()
+    finally:
+        for lock in locks:
+            lock.release()
+
+
+async def _serve(
+    places: Places,
+    transactions: Transactions,
+    containers: Runner,
+    problems: Sequence[str],
+    limits: Limits,
+) -> None:
+    doors = ContainerDoors(places.run / "api", limits)
+    runtime = "none" if isinstance(containers, IdleContainers) else _runtime_name(containers)
+    house = House(transactions, containers, doors, runtime, os.getpid(), problems=problems)
+    doors.serve(house)
+    own = Listener(house, HOST, places.socket, limits)
+    _heed_signals(house)
+    try:
+        await house.apply()
+        await own.open()
+        for problem in problems:
+            _log.warning(event("problem", what=problem))
+        _log.info(event("ready", socket=places.socket, state=places.state, runtime=runtime))
+        await house.ending.wait()
+        if house.stop_containers:
+            await containers.stop_all()
+    finally:
+        await asyncio.gather(own.hang_up(), doors.close())
+        _log.info(event("end", containers="stopped" if house.stop_containers else "stay"))
+
+
+def _heed_signals(house: House) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, house.ending.set)
+
+
+def _prepare(places: Places) -> list[Lock]:
+    """Make the directories and lock them; whoever may not be root can still enter those of RUN."""
+    os.umask(0o077)
+    durable.ensure_directory(places.state)
+    durable.ensure_directory(places.run, 0o711)
+    durable.ensure_directory(places.run / "api", 0o711)
+    durable.ensure_directory(places.run / "api" / HOST.label, 0o711)
+    places.socket.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    locks = [Lock(places.state)]
+    try:
+        locks.append(Lock(places.run))
+    except BaseException:
+        locks[0].release()
+        raise
+    return locks
+
+
+def _containers(places: Places, runtime: str) -> tuple[Runner, list[str]]:
+    if runtime == "none":
+        return IdleContainers(NO_RUNTIME), [NO_RUNTIME]
+    if os.geteuid() != 0:
+        return IdleContainers(NO_ROOT), [NO_ROOT]
+    from host.supervisor.supervisor import Supervisor
+
+    return Supervisor(places.state, places.run, runtime), []
+
+
+def _runtime_name(containers: object) -> str:
+    return str(getattr(containers, "runtime", "auto"))
