@@ -127,12 +127,14 @@ def _picture(host: Running) -> Snapshot:
 
 def _ssh_argv(host: Running, answer: dict[str, dict[str, str]], command: str) -> list[str]:
     ssh, site = answer["ssh"], host.site
-    options = (
+    options = [
         f"UserKnownHostsFile={site.known_hosts}",
+        "GlobalKnownHostsFile=/dev/null",
         "StrictHostKeyChecking=yes",
+        "IdentitiesOnly=yes",
         "BatchMode=yes",
-    )
-    options += ("GlobalKnownHostsFile=/dev/null", "IdentitiesOnly=yes", "LogLevel=ERROR")
+        "LogLevel=ERROR",
+    ]
     settings = [part for option in options for part in ("-o", option)]
     where = ["-p", str(ssh["port"]), f"{ssh['user']}@{ssh['host']}"]
     return ["ssh", "-F", "none", "-i", str(site.identity), *settings, *where, command]

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dev.machine import probe
-from dev.standin import Standin, bring_down, bring_up
-
 from contract.durable import read_file, remove_file, write_file
 from contract.errors import FailedError, SheltieError, TimedOutError
+from dev.machine import probe
 from dev.site import CLONE, PYTHON, Site, cache
+from dev.standin import Standin, bring_down, bring_up
 
 __all__ = ["Running"]
 
