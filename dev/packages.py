@@ -50,9 +50,11 @@ class SetupError(Exception):
 def main() -> int:
     """Install what is missing; return the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if sys.version_info < FIRST_PYTHON:
+        say("python3 is older than 3.11; Debian 12 and 13 have what is needed")
+        return 1
     try:
-        if sys.version_info < FIRST_PYTHON:
-            raise SetupError("python3 is older than 3.11; Debian 12 and 13 have what is needed")
+        restore(POLICY)  # an earlier run may have been killed
         install(missing_packages())
         make_environment()
     except SetupError as error:
@@ -133,9 +135,8 @@ def no_services(policy: Path) -> Iterator[None]:
     What stood there before is kept beside it, and comes back whatever happens; if this process is
     killed, the next call brings it back.
     """
-    former = policy.with_name(f"{policy.name}.sheltie-former")
-    absent = policy.with_name(f"{policy.name}.sheltie-absent")
-    _restore(policy, former, absent)
+    restore(policy)
+    former, absent = _memory(policy)
     if policy.exists() or policy.is_symlink():
         policy.rename(former)
     else:
@@ -145,15 +146,23 @@ def no_services(policy: Path) -> Iterator[None]:
         policy.chmod(0o755)
         yield
     finally:
-        _restore(policy, former, absent)
+        restore(policy)
 
 
-def _restore(policy: Path, former: Path, absent: Path) -> None:
+def restore(policy: Path) -> None:
+    """Bring back what stood at `policy` before `no_services`; nothing happens otherwise."""
+    former, absent = _memory(policy)
     if former.exists() or former.is_symlink():
         former.rename(policy)
     elif absent.exists():
         policy.unlink(missing_ok=True)
         absent.unlink()
+
+
+def _memory(policy: Path) -> tuple[Path, Path]:
+    """Return where the former file waits, and the mark that there was none."""
+    name = f"{policy.name}.sheltie"
+    return policy.with_name(f"{name}-former"), policy.with_name(f"{name}-absent")
 
 
 def make_environment() -> None:

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from contract.durable import read_file, remove_file, write_file
@@ -37,7 +37,6 @@ class Standin:
     pid: int
     started: int
     cgroups: tuple[Path, ...]
-    keeper: "subprocess.Popen[str] | None" = field(default=None, repr=False, compare=False)
 
 
 def bring_up(
@@ -79,11 +78,11 @@ def bring_up(
         "follow": follow_parent,
     }
     try:
-        pid, keeper = _start(plan)
+        pid = _start(plan)
     except BaseException:
         bring_down(record)
         raise
-    made = Standin(name, pid, _start_time(pid), planned, keeper)
+    made = Standin(name, pid, _start_time(pid), planned)
     _remember(record, made)
     return made
 
@@ -124,33 +123,34 @@ def _remember(record: Path, known: Standin) -> None:
     write_file(record, json.dumps(document).encode())
 
 
-def _start(plan: Plan) -> tuple[int, "subprocess.Popen[str] | None"]:
-    """Start the stand-in's PID 1 from a fresh process; return its pid and what keeps it."""
-    keeper = subprocess.Popen(
-        [sys.executable, "-I", "-m", "dev.standin_root"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert keeper.stdin is not None  # noqa: S101  for the type checker: it is a pipe
-    assert keeper.stdout is not None  # noqa: S101
-    keeper.stdin.write(json.dumps(plan) + "\n")
-    keeper.stdin.flush()
-    line = keeper.stdout.readline()
-    if not line:
-        _, words = keeper.communicate()
+def _start(plan: Plan) -> int:
+    """Start the stand-in's PID 1 from a fresh process and return its pid."""
+    told, tell = os.pipe()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-m", "dev.standin_root"],
+            stdin=told,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    finally:
+        os.close(told)
+    with contextlib.suppress(BrokenPipeError):  # it ended already, and says why
+        os.write(tell, json.dumps(plan).encode() + b"\n")
+    out, words = process.communicate()
+    # With `follow` this end stays open for as long as this process lives: its end is the sign.
+    if not plan["follow"] or not out:
+        os.close(tell)
+    if not out:
         why = words.strip().splitlines()
         raise MachineError(
             f"the stand-in did not come up: {why[-1] if why else 'no reason given'}",
             hint="it needs root, namespaces and overlayfs",
             code="STANDIN_FAILED",
         )
-    if plan["follow"]:
-        return int(line), keeper
-    keeper.communicate()
-    return int(line), None
+    return int(out)
 
 
 def _kill(known: Standin) -> None:

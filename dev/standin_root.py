@@ -186,10 +186,12 @@ def _resolve(resolver: tuple[str, bytes] | None) -> None:
 def main() -> None:
     """Bring up the stand-in's PID 1: the plan is a line on stdin, the pid goes to stdout.
 
-    With `follow` this process stays until stdin ends, and the stand-in dies with it.
+    With `follow` a process stays behind until stdin ends, and the stand-in dies with it.
     """
     plan: Plan = json.loads(sys.stdin.readline())
     cgroups.enter([Path(path) for path in plan["cgroups"]])
+    if os.fork():
+        os._exit(0)
     flags = kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWPID
     kernel.unshare(flags | (kernel.CLONE_NEWNET if plan["net"] else 0))
     told, tell = os.pipe()
@@ -203,8 +205,16 @@ def main() -> None:
         sys.exit(failure.decode())
     print(pid, flush=True)
     if plan["follow"]:
+        _silence(1, 2)
         sys.stdin.read()
     os._exit(0)
+
+
+def _silence(*descriptors: int) -> None:
+    """Point descriptors at /dev/null."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(null, descriptor)
 
 
 def _become(plan: Plan, tell: int) -> NoReturn:
@@ -218,9 +228,7 @@ def _become(plan: Plan, tell: int) -> NoReturn:
         if plan["net"]:
             _loopback()
         os.setsid()
-        null = os.open("/dev/null", os.O_RDWR)
-        for descriptor in range(3):
-            os.dup2(null, descriptor)
+        _silence(0, 1, 2)
         os.execv("/usr/bin/catatonit", ["catatonit", "-P"])  # noqa: S606  no shell in between
     except OSError as error:
         os.write(tell, f"{error.strerror}".encode())
