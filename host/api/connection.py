@@ -8,6 +8,7 @@ import asyncio
 import time
 from asyncio import StreamReader, StreamWriter
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 import h11
 
@@ -25,7 +26,7 @@ __all__ = ["Connection"]
 _READ_SIZE = 64 << 10
 
 
-@dataclass
+@dataclass(eq=False)
 class Connection:
     """Serves `reader` and `writer` until the end; `run` never raises but when cancelled."""
 
@@ -47,10 +48,18 @@ class Connection:
         except (TimeoutError, ConnectionError):
             pass
         finally:
-            # Closing sends what is left; a client that does not read may not keep that for ever.
-            self.writer.close()
-            abort = self.writer.transport.abort
-            asyncio.get_running_loop().call_later(self.limits.linger, abort)
+            await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        """Close: what is left is sent, but a client that does not read may not stay for ever."""
+        self.writer.close()
+        try:
+            async with asyncio.timeout(self.limits.linger):
+                await self.writer.wait_closed()
+        except (TimeoutError, OSError):
+            pass
+        finally:
+            self.writer.transport.abort()
 
     async def _cycle(self) -> bool:
         """Answer one request; return whether another may follow on this connection."""
@@ -86,7 +95,7 @@ class Connection:
 
     async def _call(self, request: h11.Request) -> Call:
         """Read the rest of a request. Raises _TooLargeError before taking more than the limit."""
-        headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
+        headers = _headers(request)
         # h11 has checked that the length is a number.
         length, limit = int(headers.get("content-length", "0")), self.limits.body
         if length > limit:
@@ -116,7 +125,9 @@ class Connection:
         if isinstance(opening, Response):
             await self._send(opening)
             return self._reusable()
-        switch = h11.InformationalResponse(status_code=101, headers=opening)
+        switch = h11.InformationalResponse(
+            status_code=101, headers=opening, reason="Switching Protocols"
+        )
         self.writer.write(self._http.send(switch) or b"")
         rest, _ = self._http.trailing_data
         await exec_endpoint.serve(self.house, call, self.reader, self.writer, rest)
@@ -130,7 +141,8 @@ class Connection:
             headers.append(("content-length", str(len(response.body))))
         if last:
             headers.append(("connection", "close"))
-        head = h11.Response(status_code=response.status, headers=headers)
+        reason = HTTPStatus(response.status).phrase
+        head = h11.Response(status_code=response.status, headers=headers, reason=reason)
         data = [self._http.send(head), self._http.send(h11.Data(data=response.body))]
         data.append(self._http.send(h11.EndOfMessage()))
         self.writer.write(b"".join(part or b"" for part in data))
@@ -153,6 +165,15 @@ class Connection:
 
     def _reusable(self) -> bool:
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+
+
+def _headers(request: h11.Request) -> dict[str, str]:
+    """Return the headers by lower-case name, repeated ones as one list (RFC 9110 section 5.3)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in request.headers:
+        name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 class _TooLargeError(Exception):

@@ -35,6 +35,7 @@ class Listener:
         self._caller = caller
         self._path = path
         self._limits = limits
+        self.connections: set[Connection] = set()
         self._tasks: set[Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -76,7 +77,11 @@ class Listener:
         try:
             who = peer.of(writer.get_extra_info("socket"))
             connection = Connection(self._house, self._caller, who, reader, writer, self._limits)
-            await connection.run()
+            self.connections.add(connection)
+            try:
+                await connection.run()
+            finally:
+                self.connections.discard(connection)
         except Exception:  # noqa: BLE001  a defect of ours costs one connection, not the daemon
             _log.exception(event("defect", caller=self._caller.label))
             writer.transport.abort()

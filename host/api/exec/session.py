@@ -5,7 +5,7 @@ import errno
 import logging
 import os
 from asyncio import StreamReader, StreamWriter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from contract.errors import SheltieError, UsageError
@@ -52,11 +52,14 @@ class Pace:
     lost: float = HEARTBEAT_TIMEOUT_SECONDS
 
 
+PACE: Final = Pace()
+
+
 async def serve(
     house: House, call: Call, reader: StreamReader, writer: StreamWriter, rest: bytes
 ) -> None:
     """Serve one exec on an opened WebSocket until its end."""
-    await Session(house, call, Channel(reader, writer, rest)).run()
+    await Session(house, call, Channel(reader, writer, rest), PACE).run()
 
 
 @dataclass
@@ -66,7 +69,7 @@ class Session:
     house: House
     call: Call
     channel: Channel
-    pace: Pace = field(default_factory=Pace)
+    pace: Pace = PACE
 
     def __post_init__(self) -> None:
         self._inbox = Inbox()

@@ -1,6 +1,5 @@
 """kill -9 at each call that writes: afterwards the state is the old one or the new one, whole."""
 
-import base64
 import json
 import os
 import shutil
@@ -17,22 +16,11 @@ from host.callers import ADMIN_ENABLED, ADMIN_USER_DATA, HOST, Caller
 from host.store.files import FileStore
 from host.store.state import Live
 from host.store.transactions import Transactions, committed
+from tests.host.keys import keys
 
 CONTROL = Caller("control")
 CRASHER = Path(__file__).with_name("crasher.py")
 NOW = "2026-02-02T00:00:00Z"
-
-
-def key_line(number: int) -> str:
-    """Return an ed25519 key line of made-up bytes."""
-    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes([number]) * 32
-    return f"ssh-ed25519 {base64.b64encode(blob).decode()} k{number}"
-
-
-def keys(*numbers: int) -> str:
-    """Return user-data of these keys, as the API takes it."""
-    lines = [key_line(number) for number in numbers]
-    return base64.b64encode(json.dumps({"ssh": {"authorized-keys": lines}}).encode()).decode()
 
 
 ENABLE = {ADMIN_ENABLED: True, ADMIN_USER_DATA: keys(1, 2)}
