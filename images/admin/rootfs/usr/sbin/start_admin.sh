@@ -1,0 +1,3 @@
+#!/bin/bash
+# The container's command, under upstream's name.
+exec /usr/bin/admin serve "$@"
