@@ -136,7 +136,8 @@ def _heed_signals(house: House) -> None:
 
 def _prepare(places: Places) -> list[Lock]:
     """Make the directories and lock them; whoever may not be root can still enter those of RUN."""
-    os.umask(0o077)
+    # Every file of ours has its mode set; umoci and the like make what the world may read.
+    os.umask(0o022)
     durable.ensure_directory(places.state)
     durable.ensure_directory(places.run, 0o711)
     durable.ensure_directory(places.run / "api", 0o711)
