@@ -84,6 +84,7 @@ def stop(
 
 @app.command()
 def status(
+    state: State = STATE,
     run: Run = RUN,
     socket: Socket = None,
     json: Annotated[bool, typer.Option("--json", help="As the API gives it.")] = False,
@@ -93,7 +94,7 @@ def status(
 
     from host import ask, daemon
 
-    found = ask.status(daemon.Places.of(run, run, socket).socket)
+    found = ask.status(daemon.Places.of(state, run, socket).socket)
     if json:
         typer.echo(msgspec.json.encode(found))
     else:
@@ -102,9 +103,7 @@ def status(
         show.status(found)
 
 
-@app.command(
-    "exec", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True}
-)
+@app.command("exec", context_settings={"allow_interspersed_args": False})
 def exec_(
     name: Annotated[str, typer.Argument(help="The container.")],
     words: Annotated[list[str], typer.Argument(metavar="[--tty] [--user USER] [--] ARGV...")],

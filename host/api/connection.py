@@ -39,6 +39,7 @@ class Connection:
 
     def __post_init__(self) -> None:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self.limits.head)
+        self._bodiless = False
 
     async def run(self) -> None:
         """Answer requests until the client ends, errs, or is silent for too long."""
@@ -70,6 +71,7 @@ class Connection:
             return False
         if request is None:
             return False
+        self._bodiless = request.method == b"HEAD"
         try:
             async with asyncio.timeout(self.limits.request):
                 call = await self._call(request)
@@ -143,7 +145,8 @@ class Connection:
             headers.append(("connection", "close"))
         reason = HTTPStatus(response.status).phrase
         head = h11.Response(status_code=response.status, headers=headers, reason=reason)
-        data = [self._http.send(head), self._http.send(h11.Data(data=response.body))]
+        body = b"" if self._bodiless else response.body
+        data = [self._http.send(head), self._http.send(h11.Data(data=body))]
         data.append(self._http.send(h11.EndOfMessage()))
         self.writer.write(b"".join(part or b"" for part in data))
         async with asyncio.timeout(self.limits.request):

@@ -76,6 +76,8 @@ class Channel:
 
     async def send(self, messages: Sequence[str | bytes]) -> None:
         """Send messages, and wait while the client is slow. Raises ClientGoneError."""
+        if self._frames.state is not ConnectionState.OPEN:
+            raise ClientGoneError
         self._writer.write(b"".join(map(self._encode, messages)))
         try:
             await self._writer.drain()

@@ -307,6 +307,20 @@ async def test_client_that_closes(site: Site) -> None:
     await ended(site)
 
 
+async def test_close_in_the_midst_of_output(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that closes while output is flowing is confirmed, and no defect shows."""
+    for _ in range(20):
+        client = await site.exec()
+        await client.start("yes")
+        await client.until(b"y\n")
+        client.send(CLOSE, struct.pack(">H", 1000))
+        while (await client.receive())[0] != CLOSE:
+            pass
+    await ended(site)
+
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 async def test_slow_reader(site: Site) -> None:
     """A client that does not read holds the process up, not the daemon's memory; then all comes."""
     client = await site.exec()
