@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from contract import durable
-from contract.errors import UsageError
+from contract.errors import MachineError, UsageError
 from contract.places import SOCKET_PATH_MAX
 from host.api.limits import Limits
 from host.api.listener import SOCKET_NAME, ContainerDoors, Listener
@@ -138,8 +138,8 @@ def _prepare(places: Places) -> list[Lock]:
     """Make the directories and lock them; whoever may not be root can still enter those of RUN."""
     # Every file of ours has its mode set; umoci and the like make what the world may read.
     os.umask(0o022)
-    durable.ensure_directory(places.state)
-    durable.ensure_directory(places.run, 0o711)
+    _own_directory(places.state, 0o700)
+    _own_directory(places.run, 0o711)
     durable.ensure_directory(places.run / "api", 0o711)
     durable.ensure_directory(places.run / "api" / HOST.label, 0o711)
     places.socket.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
@@ -150,6 +150,25 @@ def _prepare(places: Places) -> list[Lock]:
         locks[0].release()
         raise
     return locks
+
+
+def _own_directory(path: Path, mode: int) -> None:
+    """Make a directory; one that is there keeps its mode and must be nobody else's to write.
+
+    Raises MachineError (DIRECTORY_UNUSABLE).
+    """
+    try:
+        path.mkdir(mode, parents=True, exist_ok=True)
+        found = path.stat()
+    except OSError as error:
+        why = f"cannot make directory {path}: {error.strerror}"
+        raise MachineError(why, code="DIRECTORY_UNUSABLE") from error
+    if found.st_uid not in {0, os.geteuid()} or found.st_mode & 0o022:
+        raise MachineError(
+            f"directory {path} may be written by others",
+            hint="name a directory of the daemon's own",
+            code="DIRECTORY_UNUSABLE",
+        )
 
 
 def _containers(places: Places, runtime: str) -> tuple[Runner, list[str]]:

@@ -57,7 +57,11 @@ def allowed(check: Any, *arguments: Any, **more: Any) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("name", "value", "may"), WRITES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(
+    ("name", "value", "may"),
+    WRITES,
+    ids=lambda value: str(sorted(value) if isinstance(value, set) else value)[-40:],
+)
 @pytest.mark.parametrize("who", CALLERS)
 def test_writes(who: str, name: str, value: Any, may: set[str]) -> None:
     """Each setting may be written by those whom the table names, and by nobody else."""

@@ -206,6 +206,16 @@ def test_file_in_the_way(site: Site) -> None:
     assert str(site.state) in failing(site, 6, *site.places)
 
 
+def test_directory_of_others(site: Site) -> None:
+    """A directory that others may write, such as /tmp, is refused and not taken over."""
+    site.run.mkdir()
+    site.run.chmod(0o1777)
+    line = failing(site, 6, *site.places)
+
+    assert f"directory {site.run} may be written by others" in line
+    assert site.run.stat().st_mode & 0o7777 == 0o1777
+
+
 @pytest.mark.privileged
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
 def test_without_root(site: Site) -> None:
