@@ -1,0 +1,242 @@
+"""The session process: requests from the control channel, bytes through the pump, one exit."""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from admin.session import account, terminal
+from admin.session.pump import Flow, Pump
+from admin.session.start import SUBSYSTEMS, Program, start
+from admin.ssh.frame import Channel
+from admin.ssh.protocol import (
+    Environment,
+    Execute,
+    Exited,
+    Pty,
+    Shell,
+    Signal,
+    Subsystem,
+    ToSession,
+    Window,
+)
+from contract.errors import UsageError
+
+__all__ = ["Session", "Task", "work"]
+
+REQUEST_SECONDS = 120
+"""How long a client may leave an open session without a request for a program."""
+HANGUP_SECONDS = 5
+"""Between HUP and KILL when the client is lost."""
+LEAVE_SECONDS = 10
+"""How long the listener may take to fetch the last bytes."""
+SIGNALS = frozenset(["ABRT", "ALRM", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM", "USR1", "USR2"])
+"""RFC 4254 section 6.10."""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What a session is told: the login user, and both addresses for SSH_CONNECTION."""
+
+    user: str
+    connection: str
+
+
+def work(task: bytes, descriptors: Sequence[int]) -> int:
+    """Run one session: descriptors are the stream, the error stream and the control channel."""
+    told = msgspec.msgpack.decode(task, type=Task)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    Session(told, *(socket.socket(fileno=number) for number in descriptors)).run()
+    return 0
+
+
+class Session:
+    """One session from its first request to its exit."""
+
+    def __init__(
+        self, task: Task, stream: socket.socket, errors: socket.socket, control: socket.socket
+    ) -> None:
+        self._task = task
+        self._account = account.find(task.user)
+        self._stream, self._errors = stream, errors
+        self._control: Channel[Exited, ToSession] = Channel(control, ToSession)
+        self._pty: Pty | None = None
+        self._wanted: dict[str, str] = {}
+        self._master = -1
+        self._pid = 0
+        self._pidfd = -1
+        self._exited: Exited | None = None
+        self._lost = False
+        self._outputs = 0
+        self._pump = Pump()
+
+    def run(self) -> None:
+        """Take requests until there is a program, run it, and tell how it ended."""
+        program = self._await_program()
+        if program is None:
+            return
+        self._start(program)
+        self._pump.watch(self._control.fileno(), self._request)
+        self._pump.watch(self._pidfd, self._reap)
+        while not self._lost and (self._exited is None or self._outputs):
+            self._pump.turn(None)
+        if self._lost and self._exited is None:
+            self._hang_up()
+        else:
+            self._tell_exit()
+
+    def _await_program(self) -> Program | None:
+        deadline = time.monotonic() + REQUEST_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            if not select.select([self._control.fileno()], [], [], left)[0]:
+                return None
+            message = self._next()
+            match message:
+                case Pty():
+                    self._pty = message
+                case Environment(variables):
+                    self._wanted = variables
+                case Shell():
+                    return Program.shell(self._account, tty=self._pty is not None)
+                case Execute(command):
+                    return Program.command(self._account, command)
+                case Subsystem(name):
+                    path = SUBSYSTEMS[name]
+                    return Program(path, [path])
+                case None:
+                    return None
+                case _:
+                    continue  # a window change before there is a window
+        return None
+
+    def _start(self, program: Program) -> None:
+        if self._pty is not None:
+            self._start_on_terminal(program, self._pty)
+        else:
+            self._start_on_pipes(program)
+        self._pidfd = os.pidfd_open(self._pid)
+
+    def _variables(self, tty: str = "") -> dict[str, str]:
+        term = self._pty.term if self._pty else ""
+        connection = self._task.connection
+        return account.environment(
+            self._account, self._wanted, term=term, tty=tty, connection=connection
+        )
+
+    def _start_on_terminal(self, program: Program, pty: Pty) -> None:
+        master, slave, name = terminal.make(pty.modes, pty.rows, pty.cols, self._account.uid)
+        self._pid = start(
+            program, self._account, self._variables(name), (slave, slave, slave), tty=True
+        )
+        os.close(slave)
+        self._master = master
+        self._errors.close()
+        self._unblock(master, self._stream.fileno())
+        stream = self._stream.fileno()
+        self._outputs = 1
+        self._pump.flows = [
+            Flow(stream, master, _nothing),
+            Flow(master, stream, self._output_ended),
+        ]
+
+    def _start_on_pipes(self, program: Program) -> None:
+        # Pipes and no sockets: bash takes a socket on stdin for rshd and reads ~/.bashrc.
+        (read_in, into), (out, write_out), (err, write_err) = os.pipe(), os.pipe(), os.pipe()
+        theirs = (read_in, write_out, write_err)
+        self._pid = start(program, self._account, self._variables(), theirs, tty=False)
+        for descriptor in theirs:
+            os.close(descriptor)
+        stream, errors = self._stream.fileno(), self._errors.fileno()
+        self._unblock(into, out, err, stream, errors)
+        self._outputs = 2
+        self._pump.flows = [
+            Flow(stream, into, lambda: os.close(into)),
+            Flow(out, stream, lambda: self._stream_ended(self._stream)),
+            Flow(err, errors, lambda: self._stream_ended(self._errors)),
+        ]
+
+    def _unblock(self, *descriptors: int) -> None:
+        for descriptor in descriptors:
+            os.set_blocking(descriptor, False)
+
+    def _stream_ended(self, stream: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the listener is gone already
+            stream.shutdown(socket.SHUT_WR)
+        self._output_ended()
+
+    def _output_ended(self) -> None:
+        self._outputs -= 1
+
+    def _next(self) -> ToSession | None:
+        try:
+            received = self._control.receive()
+        except (OSError, UsageError):
+            return None
+        return received[0] if received else None
+
+    def _request(self) -> None:
+        match self._next():
+            case Window(rows, cols) if self._master >= 0:
+                terminal.resize(self._master, rows, cols)
+            case Signal(name) if name in SIGNALS:
+                self._signal(signal.Signals[f"SIG{name}"])
+            case None:
+                self._lost = True
+            case _:
+                pass  # a request out of place is not an end
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal what runs in the foreground of the terminal, or the program's process group."""
+        if self._exited is not None:
+            return
+        group = self._pid
+        if self._master >= 0:
+            with contextlib.suppress(OSError):  # no foreground group any more
+                group = os.tcgetpgrp(self._master)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, number)
+
+    def _reap(self) -> None:
+        """Note how the program ended; on a terminal also fetch what it printed last."""
+        self._pump.forget(self._pidfd)
+        _, status = os.waitpid(self._pid, 0)
+        if os.WIFSIGNALED(status):
+            name = signal.Signals(os.WTERMSIG(status)).name.removeprefix("SIG")
+            self._exited = Exited(signal=name, core=os.WCOREDUMP(status))
+        else:
+            self._exited = Exited(status=os.WEXITSTATUS(status))
+        if self._master >= 0:
+            # Others may hold the terminal open for ever; the program's own words are all there.
+            self._pump.flows[1].drain()
+            self._pump.flows[1].end()
+
+    def _tell_exit(self) -> None:
+        if self._exited is None:
+            return
+        with contextlib.suppress(OSError):  # the listener is gone already
+            self._stream.shutdown(socket.SHUT_WR)
+            self._control.send(self._exited)
+        deadline = time.monotonic() + LEAVE_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            if not select.select([self._control.fileno()], [], [], left)[0] or not self._next():
+                break
+
+    def _hang_up(self) -> None:
+        """The client is lost: HUP, as a terminal that was hung up sends it, then KILL."""
+        if self._master >= 0:
+            os.close(self._master)
+        for number in (signal.SIGHUP, signal.SIGCONT):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._pid, number)
+        if not select.select([self._pidfd], [], [], HANGUP_SECONDS)[0]:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._pid, signal.SIGKILL)
+
+
+def _nothing() -> None:
+    """A terminal has no end of input: the client's end of file says nothing to it."""

@@ -1,0 +1,94 @@
+"""Start the shell, the command or the subsystem as the login user, in a session of its own."""
+
+import fcntl
+import os
+import signal
+import sys
+import termios
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from admin.session.account import Account
+
+__all__ = ["SUBSYSTEMS", "Program", "start"]
+
+SUBSYSTEMS = {"sftp": "/usr/lib/openssh/sftp-server"}
+MOTD = Path("/etc/motd")
+NOT_EXECUTABLE = 126
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to execute, and whether it is an interactive login, which gets the motd."""
+
+    path: str
+    argv: Sequence[bytes | str]
+    greeted: bool = False
+
+    @classmethod
+    def shell(cls, account: Account, *, tty: bool) -> "Program":
+        """The login shell: argv[0] starts with a dash (login(1))."""
+        return cls(account.shell, [f"-{Path(account.shell).name}"], greeted=tty)
+
+    @classmethod
+    def command(cls, account: Account, command: bytes) -> "Program":
+        """A command, by the login shell's -c (RFC 4254 section 6.5)."""
+        return cls(account.shell, [Path(account.shell).name, "-c", command])
+
+
+def start(
+    program: Program,
+    account: Account,
+    variables: Mapping[str, str],
+    descriptors: tuple[int, int, int],
+    *,
+    tty: bool,
+) -> int:
+    """Fork and execute; return the pid. Descriptors become 0, 1 and 2 of the program."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        _become(account, descriptors, tty=tty)
+        if program.greeted:
+            _greet(account)
+        os.execve(program.path, list(program.argv), dict(variables))  # noqa: S606
+    except OSError as error:
+        os.write(2, f"sheltie: {program.path}: {error.strerror}\n".encode())
+    finally:
+        _leave()
+
+
+def _leave() -> NoReturn:
+    os._exit(NOT_EXECUTABLE)
+
+
+def _become(account: Account, descriptors: tuple[int, int, int], *, tty: bool) -> None:
+    os.setsid()
+    for target, source in enumerate(descriptors):
+        os.dup2(source, target)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    if tty:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # Python ignores these two, and an ignored signal stays ignored over exec.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    if not os.geteuid():
+        os.setgroups(account.groups)
+        os.setresgid(account.gid, account.gid, account.gid)
+        os.setresuid(account.uid, account.uid, account.uid)
+    os.umask(0o022)
+    try:
+        os.chdir(account.home)
+    except OSError:
+        os.chdir("/")
+
+
+def _greet(account: Account) -> None:
+    if (Path(account.home) / ".hushlogin").exists() or not MOTD.is_file():
+        return
+    sys.stdout.write(MOTD.read_text(errors="replace"))
+    sys.stdout.flush()

@@ -1,0 +1,150 @@
+"""What a listener and its monitor say to each other, and what both say to a session.
+
+The listener asks, the monitor answers by the same `id`. Nothing here carries a privilege: the
+monitor believes its own record of the connection, not the listener.
+"""
+
+import msgspec
+
+__all__ = [
+    "Ask",
+    "Denied",
+    "Ended",
+    "Environment",
+    "Exchange",
+    "Execute",
+    "Exited",
+    "Grant",
+    "Granted",
+    "Proof",
+    "Pty",
+    "Shell",
+    "Signal",
+    "Signed",
+    "Subsystem",
+    "ToSession",
+    "Verdict",
+    "Window",
+]
+
+
+class Exchange(msgspec.Struct, tag=True, frozen=True):
+    """Hash and sign a key exchange (RFC 4253 section 8): H = HASH(prefix || K_S || rest).
+
+    `prefix` is V_C, V_S, I_C, I_S as strings; `rest` the method's own fields and K.
+    """
+
+    id: int
+    hash: str
+    algorithm: str
+    key: bytes
+    prefix: bytes
+    rest: bytes
+
+
+class Proof(msgspec.Struct, tag=True, frozen=True):
+    """May `key` log in as `user`? With `message` and `signature` it is to be proven (RFC 4252)."""
+
+    id: int
+    user: str
+    key: bytes
+    message: bytes = b""
+    signature: bytes = b""
+
+
+class Ask(msgspec.Struct, tag=True, frozen=True):
+    """Start a session: answered by Granted with three descriptors, or Denied."""
+
+    id: int
+
+
+class Ended(msgspec.Struct, tag=True, frozen=True):
+    """The connection ends; `why` is for the log, cut to a line."""
+
+    why: str
+
+
+class Signed(msgspec.Struct, tag=True, frozen=True):
+    """The exchange hash and its signature blob."""
+
+    id: int
+    hash: bytes
+    signature: bytes
+
+
+class Verdict(msgspec.Struct, tag=True, frozen=True):
+    """Whether the key may log in, or has proven that it may."""
+
+    id: int
+    accepted: bool
+
+
+class Granted(msgspec.Struct, tag=True, frozen=True):
+    """A session: with it come the stream, the error stream and the control channel."""
+
+    id: int
+
+
+class Denied(msgspec.Struct, tag=True, frozen=True):
+    """No session."""
+
+    id: int
+
+
+Ask_ = Exchange | Proof | Ask | Ended
+Grant = Signed | Verdict | Granted | Denied
+
+
+class Pty(msgspec.Struct, tag=True, frozen=True):
+    """Use a terminal (RFC 4254 section 6.2); `modes` are opcode and value pairs."""
+
+    term: str
+    rows: int
+    cols: int
+    modes: dict[int, int] = {}
+
+
+class Environment(msgspec.Struct, tag=True, frozen=True):
+    """What the client wants in the environment (section 6.4); the session picks."""
+
+    variables: dict[str, str]
+
+
+class Shell(msgspec.Struct, tag=True, frozen=True):
+    """Start the login shell (section 6.5)."""
+
+
+class Execute(msgspec.Struct, tag=True, frozen=True):
+    """Start a command by the login shell."""
+
+    command: bytes
+
+
+class Subsystem(msgspec.Struct, tag=True, frozen=True):
+    """Start a subsystem."""
+
+    name: str
+
+
+class Window(msgspec.Struct, tag=True, frozen=True):
+    """The terminal has a new size (section 6.7)."""
+
+    rows: int
+    cols: int
+
+
+class Signal(msgspec.Struct, tag=True, frozen=True):
+    """Deliver a signal, named without SIG (section 6.9)."""
+
+    name: str
+
+
+class Exited(msgspec.Struct, tag=True, frozen=True):
+    """The command ended: an exit status, or the signal that killed it (section 6.10)."""
+
+    status: int = 0
+    signal: str = ""
+    core: bool = False
+
+
+ToSession = Pty | Environment | Shell | Execute | Subsystem | Window | Signal
