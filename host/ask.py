@@ -17,7 +17,12 @@ TIMEOUT_SECONDS = 90.0
 
 def status(path: Path) -> HostStatus:
     """Return the daemon's status. Raises UnavailableError (DAEMON_SILENT), FailedError."""
-    return msgspec.json.decode(_ask(path, "GET", "/sheltie/v1/status"), type=HostStatus)
+    body = _ask(path, "GET", "/sheltie/v1/status")
+    try:
+        return msgspec.json.decode(body, type=HostStatus)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        why = f"what answers at {path} is no daemon of ours: {error}"
+        raise FailedError(why, code="DAEMON_REFUSED") from error
 
 
 def stop(path: Path) -> None:

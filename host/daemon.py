@@ -142,7 +142,7 @@ def _prepare(places: Places) -> list[Lock]:
     _own_directory(places.run, 0o711)
     durable.ensure_directory(places.run / "api", 0o711)
     durable.ensure_directory(places.run / "api" / HOST.label, 0o711)
-    places.socket.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    _make(places.socket.parent, 0o711)
     locks = [Lock(places.state)]
     try:
         locks.append(Lock(places.run))
@@ -157,18 +157,22 @@ def _own_directory(path: Path, mode: int) -> None:
 
     Raises MachineError (DIRECTORY_UNUSABLE).
     """
-    try:
-        path.mkdir(mode, parents=True, exist_ok=True)
-        found = path.stat()
-    except OSError as error:
-        why = f"cannot make directory {path}: {error.strerror}"
-        raise MachineError(why, code="DIRECTORY_UNUSABLE") from error
+    found = _make(path, mode)
     if found.st_uid not in {0, os.geteuid()} or found.st_mode & 0o022:
         raise MachineError(
             f"directory {path} may be written by others",
             hint="name a directory of the daemon's own",
             code="DIRECTORY_UNUSABLE",
         )
+
+
+def _make(path: Path, mode: int) -> os.stat_result:
+    try:
+        path.mkdir(mode, parents=True, exist_ok=True)
+        return path.stat()
+    except OSError as error:
+        why = f"cannot make directory {path}: {error.strerror}"
+        raise MachineError(why, code="DIRECTORY_UNUSABLE") from error
 
 
 def _containers(places: Places, runtime: str) -> tuple[Runner, list[str]]:

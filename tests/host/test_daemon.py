@@ -206,6 +206,14 @@ def test_file_in_the_way(site: Site) -> None:
     assert str(site.state) in failing(site, 6, *site.places)
 
 
+def test_socket_where_none_can_be(site: Site) -> None:
+    """A socket in a place where no directory can be made is one line, and no lock stays."""
+    line = failing(site, 6, *site.places, "--socket", "/proc/nowhere/api.sock")
+
+    assert "cannot make directory /proc/nowhere" in line
+    site.start()
+
+
 def test_directory_of_others(site: Site) -> None:
     """A directory that others may write, such as /tmp, is refused and not taken over."""
     site.run.mkdir()
