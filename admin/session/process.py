@@ -35,7 +35,23 @@ HANGUP_SECONDS = 5
 """Between HUP and KILL when the client is lost."""
 LEAVE_SECONDS = 10
 """How long the listener may take to fetch the last bytes."""
-SIGNALS = frozenset(["ABRT", "ALRM", "FPE", "HUP", "ILL", "INT", "KILL", "PIPE", "QUIT", "SEGV", "TERM", "USR1", "USR2"])
+SIGNALS = frozenset(
+    [
+        "ABRT",
+        "ALRM",
+        "FPE",
+        "HUP",
+        "ILL",
+        "INT",
+        "KILL",
+        "PIPE",
+        "QUIT",
+        "SEGV",
+        "TERM",
+        "USR1",
+        "USR2",
+    ]
+)
 """RFC 4254 section 6.10."""
 
 
