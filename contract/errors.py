@@ -14,7 +14,11 @@ Exit status 1 is the general failure; 2 is what argparse and typer use for a wro
 Codes are part of the interface: `docs/errors.md` lists every one, and a test compares.
 """
 
-from typing import ClassVar
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing's constant without its import: sheltie has no 8 ms to spare
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 __all__ = [
     "ConflictError",

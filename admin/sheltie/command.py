@@ -1,0 +1,141 @@
+"""What is executed on the host: a static shell by descriptor, or a command by the host's PATH."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from contract import places
+from contract.errors import FailedError, MachineError, SheltieError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+__all__ = ["CannotExecuteError", "NotFoundOnHostError", "Shell", "environment", "execute"]
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""The host's PATH: what systemd and every Debian or Fedora give root."""
+PROMPT = r"[root@\h(sheltie)]# "
+LOCALE = ("LANG", "LANGUAGE")
+
+
+class NotFoundOnHostError(SheltieError):
+    """The host has no such command."""
+
+    kind = "NO_COMMAND"
+    exit_status = 127  # as every shell says it (POSIX, Shell Command Language, 2.8.2)
+
+
+class CannotExecuteError(SheltieError):
+    """The host has it, and it cannot be executed."""
+
+    kind = "NOT_EXECUTABLE"
+    exit_status = 126  # likewise
+
+
+def environment(ours: Mapping[str, str]) -> dict[str, str]:
+    """Return the clean environment of what runs on the host; only terminal and locale are ours."""
+    kept = {
+        name: value
+        for name, value in ours.items()
+        if name == "TERM" or name in LOCALE or name.startswith("LC_")
+    }
+    return {**kept, "HOME": "/root", "PATH": PATH, "USER": "root", "LOGNAME": "root"}
+
+
+class Shell:
+    """The static shells, opened in the container before the host is entered."""
+
+    __slots__ = ("bash", "busybox")
+
+    def __init__(self, choice: str) -> None:
+        """Open what `choice` (auto, bash, busybox) may need. Raises MachineError."""
+        self.bash = _open(places.STATIC_SHELL) if choice != "busybox" else -1
+        self.busybox = _open(places.STATIC_BUSYBOX) if choice != "bash" else -1
+        if self.bash < 0 and self.busybox < 0:
+            missing = places.STATIC_BUSYBOX if choice == "busybox" else places.STATIC_SHELL
+            raise MachineError(
+                f"the static shell {missing} cannot be opened",
+                hint="it is part of the admin image",
+                code="SHELL_MISSING",
+            )
+
+    def execute(self, environ: Mapping[str, str], *, interactive: bool) -> NoReturn:
+        """Become the shell, in the host's namespaces. Raises FailedError (SHELL_FAILED)."""
+        variables = {
+            **environ,
+            "PS1": PROMPT,
+            # An empty name: the shell keeps its history to itself, none goes to the host's disk.
+            "HISTFILE": "",
+            # Else bash asks the host's user database, whose modules a static program may not bear.
+            "SHELL": "/bin/sh",
+        }
+        dash_i = ["-i"] if interactive else []
+        bare = self.busybox >= 0 and not _finds("ls")
+        try:
+            if self.bash < 0 or bare:
+                if interactive and bare:
+                    tell("this host has no ls: you are in busybox, which brings its own tools")
+                os.execve(self.busybox, ["sh", *dash_i], variables)  # noqa: S606  by descriptor
+            options = ["--noprofile", "--norc", *dash_i]
+            os.execve(self.bash, ["bash", *options], variables)  # noqa: S606  by descriptor
+        except OSError as error:
+            raise FailedError(
+                f"cannot execute the static shell: {error.strerror}", code="SHELL_FAILED"
+            ) from error
+
+
+def execute(argv: list[str], environ: Mapping[str, str]) -> NoReturn:
+    """Become the host's command `argv`. Raises NotFoundOnHostError, CannotExecuteError."""
+    name = argv[0]
+    denied: OSError | None = None
+    for path in [name] if "/" in name else [f"{place}/{name}" for place in PATH.split(":")]:
+        try:
+            _execute_file(path, argv, environ)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if os.access(path, os.F_OK):  # the file is there: its interpreter is not
+                denied = denied or error
+        except PermissionError as error:
+            denied = denied or error
+        except OSError as error:
+            raise CannotExecuteError(f"{_short(path)}: {error.strerror}") from error
+    if denied is None:
+        raise NotFoundOnHostError(f"{_short(name)}: the host has no such command")
+    missing = denied.errno != errno.EACCES
+    why = "its interpreter is missing on the host" if missing else "permission denied"
+    raise CannotExecuteError(f"{_short(name)}: {why}")
+
+
+def _execute_file(path: str, argv: list[str], environ: Mapping[str, str]) -> NoReturn:
+    """Execute one file; a script without an interpreter line goes to the shell, as execvp(3)."""
+    try:
+        os.execve(path, argv, environ)  # noqa: S606  no shell in between
+    except OSError as error:
+        if error.errno != errno.ENOEXEC:
+            raise
+    os.execve("/bin/sh", ["sh", path, *argv[1:]], environ)  # noqa: S606  POSIX says so
+
+
+def tell(line: str) -> None:
+    """Write one line of sheltie's own to standard error."""
+    try:
+        os.write(2, f"sheltie: {line}\n".encode(errors="backslashreplace"))
+    except OSError:
+        return  # nobody listens
+
+
+def _open(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def _finds(name: str) -> bool:
+    return any(os.access(f"{place}/{name}", os.X_OK) for place in PATH.split(":"))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 200 else f"{name[:200]}…"  # noqa: PLR2004  one line for people

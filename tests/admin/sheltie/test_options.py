@@ -1,0 +1,86 @@
+"""The command line of sheltie: options before the command, never behind it."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admin.sheltie.options import parse
+from contract import __version__
+from contract.errors import UsageError
+
+words = st.text(min_size=1).filter(lambda word: "\0" not in word)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shell", "command", "show"),
+    [
+        ([], "auto", [], ""),
+        (["--"], "auto", [], ""),
+        (["ls", "--help"], "auto", ["ls", "--help"], ""),
+        (["--", "--help"], "auto", ["--help"], ""),
+        (["--", "--", "x"], "auto", ["--", "x"], ""),
+        (["-"], "auto", ["-"], ""),
+        (["--shell", "busybox"], "busybox", [], ""),
+        (["--shell=bash", "--"], "bash", [], ""),
+        (["-h"], "auto", [], "help"),
+        (["--version", "ls"], "auto", ["ls"], "version"),
+    ],
+)
+def test_options_end_where_the_command_starts(
+    arguments: list[str], shell: str, command: list[str], show: str
+) -> None:
+    """Each command line means what the help says."""
+    parsed = parse(arguments)
+
+    assert (shell, command, show) == (parsed.shell, parsed.command, parsed.show)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--foo"], ["-x"], ["--shell"], ["--shell", "zsh"], ["--shel=bash"], ["--", ""], ["-hx"],
+     ["--shell=bash", "ls"], ["--help=1"]],
+)  # fmt: skip
+def test_anything_else_is_refused(arguments: list[str]) -> None:
+    """Unknown, abbreviated and contradicting options are usage errors."""
+    with pytest.raises(UsageError) as raised:
+        parse(arguments)
+    assert raised.value.code == "SHELTIE_USAGE"
+
+
+@given(first=words.filter(lambda word: not word.startswith("-")), rest=st.lists(st.text()))
+def test_the_command_is_passed_on_untouched(first: str, rest: list[str]) -> None:
+    """No argument of the command is ever taken for ours."""
+    assert [first, *rest] == parse([first, *rest]).command == parse(["--", first, *rest]).command
+
+
+@given(st.lists(st.text()))
+def test_no_command_line_breaks_the_parser(arguments: list[str]) -> None:
+    """Any list of words is parsed or refused in one line."""
+    try:
+        parse(arguments)
+    except UsageError as error:
+        assert "\n" not in error.line()  # noqa: PT017  both outcomes are right
+
+
+def run(*arguments: str, code: str = "") -> str:
+    """Run sheltie's own pages, or `code`, in a fresh interpreter."""
+    argv = ["-c", code] if code else ["-m", "admin.sheltie", *arguments]
+    done = subprocess.run([sys.executable, "-I", *argv], capture_output=True, check=True, text=True)
+    return done.stdout
+
+
+def test_help_and_version_need_nothing() -> None:
+    """Both pages are printed by anybody, anywhere."""
+    assert run("--version").strip() == __version__
+    assert "--shell auto|bash|busybox" in run("--help")
+
+
+def test_start_up_is_light() -> None:
+    """None of the modules that cost milliseconds is imported."""
+    code = "import sys, admin.sheltie.__main__; print(*sys.modules)"
+    heavy = {"typing", "signal", "re", "enum", "argparse", "pathlib", "ctypes", "msgspec"}
+
+    assert not heavy & set(run(code=code).split())
