@@ -12,7 +12,6 @@ from pathlib import Path
 import contract
 from contract.errors import SheltieError
 from dev import base
-from dev.site import CLONE
 from dev.workshop import Report, Workshop
 
 __all__ = ["ENGINES", "Engine", "base_name", "reuse", "sweep", "tag"]
@@ -25,7 +24,7 @@ SHOWN = 60
 
 
 def base_name() -> str:
-    """Return the local base's name; a bare name would be looked up in the registries' short names."""
+    """Return the local base's name; a bare one would be looked up among registries' short names."""
     return f"localhost/sheltie/base:{base.key()}"
 
 
@@ -72,19 +71,13 @@ class Engine:
         buildah._run("add", "--quiet", container, str(tarball), "/", what="base")
         buildah._run("commit", "--quiet", "--rm", container, base_name(), what="base")
 
-    def build(self, name: str, layout: Path, report: Report) -> None:
-        """Run Dockerfile.`name`; the result is in the storage, as `tag(layout)`."""
+    def build(self, dockerfile: Path, layout: Path, report: Report) -> None:
+        """Run a Dockerfile on its directory; the result is in the storage, as `tag(layout)`."""
         options = ["--isolation", "chroot", "--layers", "--format", "oci", "--tag", tag(layout)]
-        options += ["--file", str(CLONE / f"Dockerfile.{name}")]
+        options += ["--file", str(dockerfile)]
         options += [] if self.cached else ["--no-cache"]
-        self._run(
-            "build",
-            *options,
-            *_settings(),
-            str(CLONE),
-            what=f"Dockerfile.{name}",
-            hear=_hear(report),
-        )
+        argv = ["build", *options, *_settings(), str(dockerfile.parent)]
+        self._run(*argv, what=dockerfile.name, hear=_hear(report))
 
     def export(self, layout: Path) -> None:
         """Write the image as an OCI layout, in place whole or not at all."""
@@ -108,7 +101,7 @@ class Engine:
 
 
 def reuse(layouts: Iterable[Path], target: Path) -> None:
-    """Give `target` links to the blobs of earlier layouts: the same layers are not written again."""
+    """Give `target` links to the blobs of earlier layouts: equal layers are not written again."""
     blobs = target / "blobs" / "sha256"
     blobs.mkdir(parents=True)
     for blob in {

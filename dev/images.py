@@ -33,10 +33,10 @@ STORE_LAYERS = 200
 """So many layers, and the storage is begun anew: engines keep every old step for ever."""
 
 
-def path(name: str, engine: str = "buildah") -> Path:
-    """Return where the image of this clone's present content lies, or will."""
+def path(name: str, engine: str = "buildah", clone: Path = CLONE) -> Path:
+    """Return where the image of a clone's present content lies, or will."""
     extra = [engine, base.key(), contract.__version__, os.environ.get("SOURCE_DATE_EPOCH", "")]
-    key = recipe.digest(CLONE, CLONE / f"Dockerfile.{name}", *extra)
+    key = recipe.digest(clone, clone / f"Dockerfile.{name}", *extra)
     prefix = "" if engine == "buildah" else f"{engine}-"
     return cache() / "images" / f"{prefix}{name}-{key}"
 
@@ -59,8 +59,19 @@ def build(
     (cache() / "images").mkdir(parents=True, exist_ok=True)
     tarball = base.build(lambda text: report(f"base: {text}"))
     with alone(cache() / "images.lock", report):
-        # Another one may have built them while we waited.
-        missing = {name: one for name, one in wanted.items() if force or not one.exists()}
+        need_room(cache(), ROOM_NEEDED)
+        shop = cache() / "build"
+        _tidy(shop)
+        contexts = {name: shop / "tmp" / f"context-{name}" for name in names}
+        for name, context in contexts.items():
+            recipe.gather(CLONE, CLONE / f"Dockerfile.{name}", context)
+            # Named by what is really built: the clone may have changed while we waited.
+            wanted[name] = path(name, engine, context)
+        missing = {
+            contexts[name] / f"Dockerfile.{name}": layout
+            for name, layout in wanted.items()
+            if force or not layout.exists()
+        }
         if missing:
             _build(missing, tarball, report, engine, force)
     return wanted
@@ -83,11 +94,9 @@ def prune(directory: Path, keep: int) -> list[Path]:
 
 
 def _build(
-    wanted: dict[str, Path], tarball: Path, report: Report, program: str, force: bool
+    wanted: dict[Path, Path], tarball: Path, report: Report, program: str, force: bool
 ) -> None:
-    need_room(cache(), ROOM_NEEDED)
     shop = cache() / "build"
-    _tidy(shop)
     with Workshop.opened(shop / "room", [cache(), CLONE]) as workshop:
         driver = workshop.storage_driver(shop / "tmp")
         engine = Engine(program, workshop, shop, driver, cached=not force)
@@ -99,18 +108,18 @@ def _build(
             engine.forget(old)
 
 
-def _build_all(engine: Engine, wanted: dict[str, Path], report: Report) -> None:
+def _build_all(engine: Engine, wanted: dict[Path, Path], report: Report) -> None:
     told = _Told(report)
 
-    def job(name: str, layout: Path) -> None:
-        tell = told.about(name)
-        engine.build(name, layout, tell)
+    def job(dockerfile: Path, layout: Path) -> None:
+        tell = told.about(dockerfile.suffix.removeprefix("."))
+        engine.build(dockerfile, layout, tell)
         tell("writing the layout")
         engine.export(layout)
         tell("done")
 
     with ThreadPoolExecutor(len(wanted)) as pool:
-        jobs = [pool.submit(job, name, layout) for name, layout in wanted.items()]
+        jobs = [pool.submit(job, dockerfile, layout) for dockerfile, layout in wanted.items()]
         try:
             for one in jobs:
                 one.result()

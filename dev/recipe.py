@@ -3,11 +3,12 @@
 import fnmatch
 import hashlib
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["copied", "digest", "files"]
+__all__ = ["copied", "digest", "files", "gather"]
 
 IGNORED = ("__pycache__", "*.pyc")
 """What .dockerignore leaves out of a tree too."""
@@ -33,6 +34,20 @@ def files(tree: Path) -> Iterator[Path]:
     for path in sorted(tree.iterdir()):
         if not any(fnmatch.fnmatch(path.name, pattern) for pattern in IGNORED):
             yield from files(path)
+
+
+def gather(clone: Path, dockerfile: Path, context: Path) -> None:
+    """Copy what the Dockerfile needs to a build context, so that no edit changes it half-way."""
+    for name in (dockerfile.name, ".dockerignore"):
+        context.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(clone / name, context / name)
+    for source in copied(dockerfile.read_text()):
+        if (clone / source).is_dir():
+            (context / source).mkdir(parents=True, exist_ok=True)
+        for path in files(clone / source):
+            target = context / path.relative_to(clone)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, target, follow_symlinks=False)
 
 
 def digest(clone: Path, dockerfile: Path, *extra: str) -> str:
