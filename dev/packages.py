@@ -31,6 +31,7 @@ PACKAGES = {
     "iproute2": ("ip", "what a host shows of its network, in tests"),
     "mmdebstrap": ("mmdebstrap", "a local base image where no registry is in reach"),
     "openssh-client": ("ssh", "the real client that everything is shown with"),
+    "openssh-sftp-server": ("/usr/lib/openssh/sftp-server", "what admin runs for scp and sftp"),
     "podman": ("podman", "shows that the Dockerfiles build with a second engine"),
     "procps": ("ps", "what a host shows of its processes, in tests"),
     "python3-venv": ("", "the virtual environment; not there at first"),

@@ -1,7 +1,7 @@
-"""Keep one command running: what `Restart=always` does on a host that has systemd.
+"""Keep one command running: what `Restart=on-failure` does on a host that has systemd.
 
-`python -I -m dev.respawn COMMAND…` starts the command again when it ends, after a short rest, until
-TERM comes; TERM is passed on and waited for. A command that ends at once too often is given up.
+`python -I -m dev.respawn COMMAND…` starts the command again when it fails, after a short rest,
+until TERM comes; TERM is passed on and waited for. What fails at once too often is given up.
 """
 
 import signal
@@ -30,6 +30,8 @@ def respawn(argv: list[str]) -> int:
             begun = time.monotonic()
             process = subprocess.Popen(argv)
             status = process.wait()
+            if status == 0:
+                return 0  # it was asked to end
             brief = brief + 1 if time.monotonic() - begun < BRIEF_SECONDS else 0
             if brief >= BRIEF_RUNS_MAX:
                 return status if status > 0 else 1

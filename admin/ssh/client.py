@@ -68,7 +68,9 @@ class MonitorLink:
             self._statuses.pop(number, None)
 
     async def close(self) -> None:
-        """End the monitor, its listeners and its sessions."""
+        """End the monitor, its listeners and its sessions; idempotent."""
+        if self._channel.fileno() < 0:
+            return
         self._loop.remove_reader(self._channel.fileno())
         self._channel.close()
         try:

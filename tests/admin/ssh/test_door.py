@@ -1,0 +1,332 @@
+"""The door with the real ssh client: programs, bytes, terminals, keys."""
+
+import asyncio
+import hashlib
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.admin.ssh.door import Door, make_key
+from tests.e2e.terminal import Terminal
+
+pytestmark = [pytest.mark.privileged, pytest.mark.timeout(90)]
+
+
+async def test_a_command_runs_as_the_login_user(door: Door) -> None:
+    """A command's output comes back, and its environment is the login user's."""
+    done = await door.ssh("id -un; echo $HOME; echo $SHLVL; pwd")
+
+    assert (done.code, done.err) == (0, b"")
+    assert done.out.split()[:2] == [b"root", b"/root"]
+
+
+@pytest.mark.parametrize("code", [0, 1, 7, 126, 255])
+async def test_exit_codes_come_through(door: Door, code: int) -> None:
+    """The exit code of the command is the exit code of ssh."""
+    assert (await door.ssh(f"exit {code}")).code == code
+
+
+async def test_death_by_signal_is_an_exit_signal(door: Door) -> None:
+    """A command that dies of a signal is reported as such; ssh says 255."""
+    done = await door.ssh("kill -TERM $$", options=["-v"])
+
+    assert done.code == 255
+    assert b"exit-signal" in done.err
+
+
+async def test_streams_stay_apart(door: Door) -> None:
+    """Standard output and standard error do not mix."""
+    done = await door.ssh("echo out; echo err >&2")
+
+    assert (done.out, done.err) == (b"out\n", b"err\n")
+
+
+async def test_standard_input_and_its_end_come_through(door: Door) -> None:
+    """A filter sees its input and the end of it, and may answer after that end."""
+    done = await door.ssh("cat; echo after", stdin=b"before\n")
+
+    assert done.out == b"before\nafter\n"
+
+
+async def test_bulk_both_ways_by_digest(door: Door) -> None:
+    """Ten megabytes there and back are the same bytes."""
+    data = os.urandom(10 << 20)
+    done = await door.ssh("cat", stdin=data)
+
+    assert hashlib.sha256(data).digest() == hashlib.sha256(done.out).digest()
+
+
+@pytest.mark.parametrize("_round", range(5))
+async def test_a_slow_reader_gets_every_byte(door: Door, _round: int) -> None:
+    """A client that dawdles gets all bytes and the exit status after them."""
+    size = 8 << 20
+    argv = door.argv(f"head -c {size} /dev/urandom | tee >(sha256sum >&2); exit 3")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, limit=1 << 16
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    digest, got = hashlib.sha256(), 0
+    while piece := await process.stdout.read(1 << 16):
+        digest.update(piece)
+        got += len(piece)
+        await asyncio.sleep(0.002)
+    told = (await process.stderr.read()).split()[0]
+
+    assert (size, 3) == (got, await process.wait())
+    assert digest.hexdigest().encode() == told
+
+
+async def test_a_terminal_its_size_and_its_signals(door: Door) -> None:
+    """On a terminal: its name, its size, the new size after a change, ^C, the exit code."""
+
+    def talk() -> int:
+        with Terminal(door.argv(options=["-tt"]), rows=31, cols=97) as terminal:
+            terminal.keys("PS1='re''ady> '\r")
+            terminal.expect("ready> ")
+            terminal.keys("tty; stty size; echo $TERM\r")
+            terminal.expect(r"/dev/pts/\d+\s+31 97\s+xterm\s")
+            terminal.keys("sh -c 'echo up-$((1 + 1)); exec sleep 100'\r")
+            terminal.expect("up-2")
+            terminal.resize(40, 120)
+            terminal.keys("\x03")
+            terminal.expect("ready> ")
+            terminal.keys("stty size\r")
+            terminal.expect("40 120")
+            terminal.keys("exit 5\r")
+            return terminal.wait()
+
+    assert await asyncio.to_thread(talk) == 5
+
+
+async def test_a_lost_client_ends_its_command(door: Door, tmp_path: Path) -> None:
+    """When the client dies, what it ran on a terminal is hung up on."""
+    told = tmp_path / "told"
+    os.mkfifo(told)
+    with Terminal(door.argv(f"echo $$ > {told}; exec sleep 300", options=["-tt"])) as terminal:
+        pid = int(await asyncio.to_thread(told.read_text))
+        descriptor = os.pidfd_open(pid)
+        terminal.process.kill()
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_reader(descriptor, ended.set)
+        async with asyncio.timeout(20):
+            await ended.wait()
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def test_a_strange_key_is_refused(door: Door, tmp_path: Path) -> None:
+    """A key that was not handed over does not let in, and the operator hears why."""
+    stranger, _ = make_key(tmp_path, "stranger")
+    done = await door.ssh("true", identity=stranger)
+
+    assert done.code == 255
+    assert b"Permission denied" in done.err
+
+
+async def test_another_user_is_refused(door: Door) -> None:
+    """The right key under another name does not let in."""
+    done = await door.ssh("true", options=["-l", "operator"])
+
+    assert done.code == 255
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+async def test_every_kind_of_key_lets_in(door: Door, tmp_path: Path, kind: str) -> None:
+    """Ed25519, ECDSA and RSA (SHA-2) keys let in."""
+    identity, key = make_key(tmp_path, kind, kind)
+    await door.configure(key)
+
+    assert (await door.ssh("true", identity=identity)).code == 0
+
+
+async def test_rsa_with_sha1_is_refused(door: Door, tmp_path: Path) -> None:
+    """An RSA key whose client signs with SHA-1 only does not let in."""
+    identity, key = make_key(tmp_path, "rsa", "rsa")
+    await door.configure(key)
+    options = ["-o", "PubkeyAcceptedAlgorithms=ssh-rsa"]
+
+    assert (await door.ssh("true", identity=identity, options=options)).code == 255
+
+
+async def test_new_keys_drop_nobody(door: Door, tmp_path: Path) -> None:
+    """Keys are replaced while a session lives: it stays, the old key is out, the new one in."""
+    identity, key = make_key(tmp_path, "next")
+    argv = door.argv("echo in; cat")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"in\n"
+    await door.configure(key)
+
+    assert (await door.ssh("true")).code == 255
+    assert (await door.ssh("true", identity=identity)).code == 0
+    process.stdin.write(b"still\n")
+    process.stdin.close()
+    assert await process.stdout.readline() == b"still\n"
+    assert await process.wait() == 0
+
+
+async def test_key_lines_with_options_are_refused(door: Door, tmp_path: Path) -> None:
+    """A line with an option that is not enforced yet does not let in, and the problem is said."""
+    identity, key = make_key(tmp_path, "restricted")
+    ready = await door.configure(f"restrict {key}")
+
+    assert "restrict" in ready.problems[0]
+    assert (await door.ssh("true", identity=identity)).code == 255
+
+
+async def test_the_environment_is_picked_by_an_allow_list(door: Door) -> None:
+    """LANG and LC_* come through; LD_PRELOAD, PATH and BASH_ENV do not."""
+    sent = ["LC_ALL=C.UTF-8", "LD_PRELOAD=/tmp/evil.so", "BASH_ENV=/tmp/evil", "LC_X=$(id)"]
+    options = ["-o", "SetEnv=" + " ".join(sent)]
+    done = await door.ssh("env", options=options)
+    names = {line.split(b"=")[0] for line in done.out.splitlines()}
+
+    assert b"LC_ALL=C.UTF-8" in done.out.splitlines()
+    assert not names & {b"LD_PRELOAD", b"BASH_ENV", b"LC_X"}
+
+
+@pytest.mark.parametrize("what", ["-W127.0.0.1:1", "-R0:127.0.0.1:1", "-A", "-X"])
+async def test_nothing_is_forwarded(door: Door, what: str) -> None:
+    """No forwarding of ports, agents or displays."""
+    strict = ["-o", "ExitOnForwardFailure=yes"]
+    command = [] if what.startswith("-W") else ["env"]
+    done = await door.ssh(*command, options=[what, *strict])
+
+    assert b"SSH_AUTH_SOCK" not in done.out
+    assert b"DISPLAY" not in done.out
+    assert done.code == (255 if what.startswith(("-R", "-W")) else 0)
+
+
+async def test_the_listener_has_no_privilege(door: Door) -> None:
+    """The process that serves a connection is nobody, without capabilities or a way to new ones."""
+    argv = door.argv("echo in; cat")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    await process.stdout.readline()
+    found = [fields for fields in _statuses() if fields["listener"]]
+    process.stdin.close()
+    await process.wait()
+
+    assert found
+    for fields in found:
+        assert set(fields["Uid"].split()) & {"0"} == set()
+        assert {int(fields[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {0}
+        assert fields["NoNewPrivs"] == "1"
+
+
+def _statuses() -> list[dict[str, str]]:
+    """Return /proc/PID/status of every process of ours, with `listener` where it is one."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "cmdline").read_bytes()
+            text = (path / "status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+        fields["listener"] = "yes" if b"listen_zygote" in words else ""
+        found.append(fields)
+    return found
+
+
+async def test_the_end_of_the_monitor_is_the_end_of_everything(door: Door) -> None:
+    """When the keeper's channel closes, listeners and sessions are gone."""
+    argv = door.argv("echo $$; exec sleep 300")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
+    assert process.stdout is not None
+    pid = int(await process.stdout.readline())
+    descriptor = os.pidfd_open(pid)
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(descriptor, ended.set)
+    await door.link.close()
+    async with asyncio.timeout(20):
+        await ended.wait()
+        await process.wait()
+    asyncio.get_running_loop().remove_reader(descriptor)
+    os.close(descriptor)
+
+
+async def test_status_shows_who_is_in(door: Door) -> None:
+    """While somebody is in, the monitor's status names the session and its key."""
+    argv = door.argv("echo in; cat")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    await process.stdout.readline()
+    (session,) = (await door.link.status()).sessions
+    process.stdin.close()
+    await process.wait()
+    await door.wait_for("session-end")
+
+    assert session.user == "root"
+    assert session.key.startswith("SHA256:")
+    assert (await door.link.status()).sessions == []
+
+
+async def test_a_taken_port_is_named(door: Door, tmp_path: Path) -> None:
+    """A second monitor on the same port says which address it could not have."""
+    from admin.ssh.client import MonitorLink
+    from admin.ssh.control import Configure
+    from contract.errors import SheltieError
+
+    link = MonitorLink(lambda _event: None)
+    with pytest.raises(SheltieError, match=f"127.0.0.1:{door.port}"):
+        await link.configure(
+            Configure("root", [], [("127.0.0.1", door.port)], str(tmp_path / "other"))
+        )
+    await link.close()
+
+
+async def test_the_host_key_is_kept_and_private(door: Door) -> None:
+    """The host key lies where upstream keeps it, readable by root only."""
+    path = door.directory / "etc/ssh/ssh_host_ed25519_key"
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert door.ready.host_keys[0] in path.with_suffix(".pub").read_text()
+
+
+async def test_sftp_runs_as_the_user(door: Door, tmp_path: Path) -> None:
+    """Scp copies a file there and back."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(os.urandom(200_000))
+    argv = door.argv()[1:]
+    where, options = argv[-1], ["-P" if part == "-p" else part for part in argv[:-1]]
+    command = ["scp", *options, str(source), f"{where}:{target}"]
+    process = await asyncio.create_subprocess_exec(*command)
+
+    assert await process.wait() == 0
+    assert source.read_bytes() == target.read_bytes()
+
+
+async def test_signals_reach_the_command(door: Door) -> None:
+    """A signal request of the client reaches the command (RFC 4254 section 6.9)."""
+    import asyncssh
+
+    async with asyncssh.connect(
+        door.host,
+        door.port,
+        username="root",
+        client_keys=[str(door.identity)],
+        known_hosts=str(door.directory / "known_hosts"),
+        config=None,
+    ) as connection:
+        process = await connection.create_process(
+            "trap 'echo got; exit 9' USR1; echo up; sleep 99 & wait"
+        )
+        assert await process.stdout.readline() == "up\n"
+        process.send_signal("USR1")
+        assert await process.stdout.readline() == "got\n"
+        done = await process.wait()
+
+    assert done.exit_status == 9
+    assert signal.SIGUSR1
