@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -113,10 +114,11 @@ def _build_all(engine: Engine, wanted: dict[Path, Path], report: Report) -> None
 
     def job(dockerfile: Path, layout: Path) -> None:
         tell = told.about(dockerfile.suffix.removeprefix("."))
+        begun = time.monotonic()
         engine.build(dockerfile, layout, tell)
         tell("writing the layout")
         engine.export(layout)
-        tell("done")
+        tell(f"done in {time.monotonic() - begun:.0f} s")
 
     with ThreadPoolExecutor(len(wanted)) as pool:
         jobs = [pool.submit(job, dockerfile, layout) for dockerfile, layout in wanted.items()]
@@ -166,14 +168,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="build anew, with no cached step")
     parser.add_argument("names", nargs="*", metavar="admin|control", help="both when none is named")
     options = parser.parse_args(arguments)
+    steps = Steps(sys.stderr)
     try:
-        with Steps(sys.stderr).step("build the images") as note:
+        with steps.step(f"the local base, Debian {base.SUITE}") as note:
+            base.build(note.update)
+        with steps.step("the images") as note:
             built = build(
-                options.names or NAMES,
-                note.update,
-                engine=options.engine,
-                force=options.force,
+                options.names or NAMES, note.update, engine=options.engine, force=options.force
             )
+            note.text = note.doing
     except SheltieError as error:
         print(f"dev.images: {error.line()}", file=sys.stderr)
         return error.exit_status

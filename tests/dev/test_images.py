@@ -20,11 +20,7 @@ def test_only_the_newest_results_stay(tmp_path: Path) -> None:
     (tmp_path / ".partial-admin-0").mkdir()
     removed = {path.name for path in images.prune(tmp_path, 3)}
     stems = ("admin", "control", "podman-admin")
-    assert removed == {
-        f"{stem}-{number:016x}"
-        for stem in ("admin", "control", "podman-admin")
-        for number in (0, 1)
-    }
+    assert removed == {f"{stem}-{number:016x}" for stem in stems for number in (0, 1)}
     assert (tmp_path / ".partial-admin-0").exists()
 
 
