@@ -24,6 +24,7 @@ __all__ = [
     "merge_keys",
     "plain_keys",
     "redact",
+    "without_keys",
 ]
 
 LIMIT = 1 << 20
@@ -140,6 +141,30 @@ def merge_keys(raw: bytes, keys: Iterable[str]) -> bytes:
     lines: list[Any] = list(present) if isinstance(present, list) else []
     lines.extend(key for key in keys if key not in lines)
     return msgspec.json.encode({**document, "ssh": {**ssh, name: lines}})
+
+
+def without_keys(raw: bytes, keys: Iterable[str]) -> bytes:
+    """Return the document `raw` without the key lines `keys`, everything else kept.
+
+    What becomes empty by that is left out: taking out all that merge_keys put into nothing gives
+    nothing. A document that is not a JSON object holds no keys and stays as it is.
+    """
+    document, unwanted = _document(raw), set(keys)
+    section = document.get("ssh") if document is not None else None
+    if document is None or not isinstance(section, dict):
+        return raw
+    name = next((key for key in section if _dashed(key) == "authorized-keys"), None)
+    present = section.get(name) if name is not None else None
+    if name is None or not isinstance(present, list):
+        return raw
+    lines = [line for line in present if not isinstance(line, str) or line not in unwanted]
+    if lines == present:
+        return raw
+    rest = {key: value for key, value in section.items() if key != name}
+    ssh = {**section, name: lines} if lines else rest
+    others = {key: value for key, value in document.items() if key != "ssh"}
+    kept = {**document, "ssh": ssh} if ssh else others
+    return msgspec.json.encode(kept) if kept else b""
 
 
 def redact(raw: bytes) -> bytes:

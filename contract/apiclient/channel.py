@@ -66,6 +66,11 @@ class Channel:
         """Bytes that the socket has not taken yet."""
         return len(self._outgoing)
 
+    @property
+    def has_events(self) -> bool:
+        """Whether something came that poll does not tell of: what followed the opening at once."""
+        return bool(self._early)
+
     def send(self, event: Event) -> None:
         """Send a message as soon as the socket takes it."""
         try:

@@ -98,8 +98,8 @@ class Conversation:
             return
         if self.channel.fileno() in ready:
             self.channel.flush()
-            if self._listening:
-                self._receive()
+        if self._listening and (self.channel.has_events or self.channel.fileno() in ready):
+            self._receive()
         if self._may_send and self._source_ready(ready):
             self._send_input()
         self._beat()
@@ -120,7 +120,7 @@ class Conversation:
         """Wait for a descriptor of interest or for the next beat; return what is ready."""
         poll, now = select.poll(), time.monotonic()
         wait = HEARTBEAT_SECONDS if self.deadline is None else max(0.0, self.deadline - now)
-        wait = min(wait, HEARTBEAT_SECONDS)
+        wait = 0.0 if self.channel.has_events else min(wait, HEARTBEAT_SECONDS)
         if self._end is None:
             events = select.POLLIN if self._listening else 0
             events |= select.POLLOUT if self.channel.pending else 0
