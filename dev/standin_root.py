@@ -47,10 +47,11 @@ def build(plan: Plan) -> None:
     text, membership = Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup")
     found = cgroups.hierarchies(text, membership.read_text())
     resolver = _resolver()
-    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     programs = {} if plan["shell"] else _programs()
     machine = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    root = _overlay()
+    _leave_chroot()
+    kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
+    root = _overlay(machine)
     _pseudo(root, machine)
     _cgroup_mounts(root, found)
     if not plan["shell"]:
@@ -63,14 +64,21 @@ def build(plan: Plan) -> None:
     socket.sethostname("standin")
 
 
-def _overlay() -> str:
-    """Mount the upper-less overlay of the machine's root and return its place."""
+def _leave_chroot() -> None:
+    """Stand at the root of this, our own, mount namespace: pivot_root(2) fails in a chroot."""
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    kernel.setns(own, kernel.CLONE_NEWNS)
+    os.close(own)
+
+
+def _overlay(machine: int) -> str:
+    """Mount the upper-less overlay of the root that `machine` holds and return its place."""
     kernel.mount("tmpfs", SCRATCH, "tmpfs", data="mode=0700")
     empty, root = f"{SCRATCH}/empty", f"{SCRATCH}/root"
     for path in (empty, root):
         os.mkdir(path, 0o755)  # noqa: PTH102
     # The empty layer lies on a tmpfs: one inside `/` would be a loop (ELOOP).
-    kernel.mount("overlay", root, "overlay", data=f"lowerdir={empty}:/")
+    kernel.mount("overlay", root, "overlay", data=f"lowerdir={empty}:/proc/self/fd/{machine}")
     return root
 
 
@@ -81,12 +89,10 @@ def _pseudo(root: str, machine: int) -> None:
     kernel.mount("sysfs", f"{root}/sys", "sysfs", quiet)
     kernel.mount("tmpfs", f"{root}/dev", "tmpfs", kernel.MS_NOSUID, "mode=0755")
     for name in DEVICES:
-        source = Path("/dev", name)
+        source, target = Path(f"/proc/self/fd/{machine}/dev/{name}"), Path(f"{root}/dev/{name}")
         if source.exists():
-            Path(f"{root}/dev/{name}").touch()
-            kernel.mount(
-                f"/proc/self/fd/{machine}/dev/{name}", f"{root}/dev/{name}", "", kernel.MS_BIND
-            )
+            target.touch()
+            kernel.mount(str(source), str(target), "", kernel.MS_BIND)
     for name in ("pts", "shm", "mqueue"):
         os.mkdir(f"{root}/dev/{name}", 0o755)  # noqa: PTH102
     options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
