@@ -134,20 +134,17 @@ def keyrings() -> list[str]:
 
     Debian 12 has them as .gpg, Debian 13 as .pgp; `…-keyring` holds those of all releases.
     """
-    names = [f"debian-archive-{SUITE}-*", "debian-archive-keyring"]
-    files = [
-        file
-        for name in names
-        for suffix in (".gpg", ".pgp")
-        for file in sorted(KEYRINGS.glob(name + suffix))
-    ]
-    if not files:
-        raise MachineError(
-            f"{KEYRINGS} holds no keys of Debian's archive",
-            hint="install debian-archive-keyring",
-            code="NO_KEYRING",
-        )
-    return [f"--keyring={file}" for file in files]
+    # Where both are, one is a link to the other.
+    for suffix in (".gpg", ".pgp"):
+        wanted = (f"debian-archive-{SUITE}-*{suffix}", f"debian-archive-keyring{suffix}")
+        files = [file for name in wanted for file in sorted(KEYRINGS.glob(name))]
+        if files:
+            return [f"--keyring={file}" for file in files]
+    raise MachineError(
+        f"{KEYRINGS} holds no keys of Debian's archive",
+        hint="install debian-archive-keyring",
+        code="NO_KEYRING",
+    )
 
 
 def apt_proxy() -> dict[str, str]:

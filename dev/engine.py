@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -129,7 +130,10 @@ def sweep(layout: Path) -> None:
 
 def _settings() -> list[str]:
     arguments = {"BASE": base_name(), "VERSION": contract.__version__}
-    options = []
+    # Engines raise these by themselves, which root without CAP_SYS_RESOURCE may not.
+    limits = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+    bounds = {word: resource.getrlimit(limit) for word, limit in limits.items()}
+    options = [f"--ulimit={word}={soft}:{hard}" for word, (soft, hard) in bounds.items()]
     if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
         arguments["SOURCE_DATE_EPOCH"] = epoch
         options += ["--timestamp", epoch]

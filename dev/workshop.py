@@ -29,6 +29,7 @@ NO_NETWORK = re.compile(
     r"|unable to connect|connection timed out|certificate verify failed",
     re.IGNORECASE,
 )
+ERROR = re.compile(r"(E|error|fatal)\b:?", re.IGNORECASE)
 TELLING = re.compile(r"error|fail|refus|cannot", re.IGNORECASE)
 
 # Runs as the first process of the room: private storage, then quiet until our end of the pipe ends.
@@ -116,6 +117,8 @@ class Workshop:
         """
         pid = self._holder.pid
         enter = ["nsenter", f"--mount=/proc/{pid}/ns/mnt", f"--pid=/proc/{pid}/ns/pid_for_children"]
+        # setns(2) leaves a chroot and the working directory behind.
+        enter += [f"--root=/proc/{pid}/root", f"--wd=/proc/{pid}/root"]
         with subprocess.Popen(
             [*enter, "--", *argv],
             stdin=subprocess.DEVNULL,
@@ -157,13 +160,13 @@ def failure(what: str, lines: Sequence[str]) -> FailedError | MachineError:
     if NO_ROOM.search(text):
         hint = "free some room, or point XDG_CACHE_HOME to a larger disk"
         return MachineError(f"{what}: no space left on the disk", hint=hint, code="NO_ROOM")
-    found = NO_NETWORK.search(text)
-    if found:
-        said = next(line for line in lines if NO_NETWORK.search(line)).strip()
+    offline = next((line.strip() for line in lines if NO_NETWORK.search(line)), "")
+    if offline:
         hint = "check the network, the proxy settings and the package mirror, and run it again"
-        return MachineError(f"{what}: {said}", hint=hint, code="NO_NETWORK")
-    telling = [line.strip() for line in lines if TELLING.search(line)]
-    last = (telling or [line.strip() for line in lines if line.strip()] or ["no output"])[-1]
+        return MachineError(f"{what}: {offline}", hint=hint, code="NO_NETWORK")
+    said = [line.strip() for line in lines if line.strip()] or ["no output"]
+    telling = [line for line in said if ERROR.match(line)]
+    last = (telling or [line for line in said if TELLING.search(line)] or said)[-1]
     return FailedError(
         f"{what}: {last}", hint="SHELTIE_BUILD_LOG=FILE keeps all output", code="BUILD_FAILED"
     )
@@ -209,12 +212,15 @@ def _await_ready(holder: "subprocess.Popen[bytes]") -> None:
 
 def _listen(process: "subprocess.Popen[str]", hear: Report) -> list[str]:
     kept: list[str] = []
+    errors: list[str] = []
     log = os.environ.get("SHELTIE_BUILD_LOG")
     with contextlib.ExitStack() as stack:
         copy = stack.enter_context(Path(log).open("a")) if log else None
         for line in process.stdout or ():
             if copy:
                 copy.write(line)
-            kept = [*kept[1 - REMEMBERED_LINES :], line.rstrip("\n")]
+            text = line.rstrip("\n")
+            kept = [*kept[1 - REMEMBERED_LINES :], text]
+            errors += [text] if ERROR.match(text) else []
             hear(line.strip())
-    return kept
+    return [*errors[-REMEMBERED_LINES:], *kept]
