@@ -1,0 +1,1 @@
+"""Images on disk: found by reference, checked by digest, unpacked once."""

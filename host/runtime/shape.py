@@ -1,0 +1,122 @@
+"""The two shapes of a host container as OCI runtime configurations. Pure.
+
+What they hold is upstream's (core-kit host-ctr `main.go` on containerd's default specification);
+exceptions are named where they stand. OCI runtime specification: config.md, config-linux.md.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from host.runtime import capabilities, seccomp
+from host.runtime.mounts import HostFacts, normal_mounts, superpowered_mounts
+
+__all__ = ["ImageProcess", "Wish", "config"]
+
+OPEN_FILES: Final = 1024
+"""Soft limit of open files, as containerd's default has it; a process may raise it."""
+
+_MASKED: Final = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/devices/virtual/powercap",
+)
+"""containerd's default without /sys/firmware, as upstream; with powercap, which came later."""
+_READONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageProcess:
+    """What the image says about its process: arguments, environment, directory and user."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    user: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One container to make. `cgroup` is its cgroup's absolute path; `rootfs` its mounted root."""
+
+    name: str
+    superpowered: bool
+    process: ImageProcess
+    rootfs: str
+    cgroup: str
+    persistent: str
+    api: str
+
+
+def config(wish: Wish, host: HostFacts) -> dict[str, Any]:
+    """Return the OCI configuration. Raises MachineError (SECCOMP_UNUSABLE)."""
+    build = _superpowered if wish.superpowered else _normal
+    document = build(wish, host)
+    document["ociVersion"] = "1.0.2"
+    document["root"] = {"path": wish.rootfs}
+    document["linux"]["cgroupsPath"] = wish.cgroup
+    # No hostname: the own uts namespace begins with the host's name, as upstream's does.
+    document["annotations"] = {"org.sheltie.container": wish.name}
+    return document
+
+
+def _normal(wish: Wish, host: HostFacts) -> dict[str, Any]:
+    caps = capabilities.names(host.bounding, capabilities.DEFAULT)
+    linux = {
+        "namespaces": _namespaces("pid", "ipc", "uts", "mount", "cgroup"),
+        "resources": _resources(devices=False),
+        "seccomp": seccomp.resolve(host.seccomp, host.machine, caps),
+        "maskedPaths": list(_MASKED),
+        "readonlyPaths": list(_READONLY),
+        "rootfsPropagation": "rprivate",
+    }
+    process = _process(wish.process, caps, host, new_privileges=False)
+    return {"process": process, "mounts": normal_mounts(wish.name, wish, host), "linux": linux}
+
+
+def _superpowered(wish: Wish, host: HostFacts) -> dict[str, Any]:
+    caps = capabilities.names(host.bounding)
+    linux = {
+        "namespaces": _namespaces("ipc", "uts", "mount"),
+        "resources": _resources(devices=True),
+        "rootfsPropagation": "rshared",
+    }
+    process = _process(wish.process, caps, host, new_privileges=True)
+    return {"process": process, "mounts": superpowered_mounts(wish.name, wish, host), "linux": linux}
+
+
+def _process(
+    image: ImageProcess, caps: list[str], host: HostFacts, *, new_privileges: bool
+) -> dict[str, Any]:
+    return {
+        "terminal": False,
+        "user": dict(image.user),
+        "args": list(image.args),
+        "env": list(image.env),
+        "cwd": image.cwd,
+        # Nothing inheritable and nothing ambient: a user other than root gets none of them.
+        "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
+        "rlimits": [_open_files(host.open_files)],
+        "noNewPrivileges": not new_privileges,
+    }
+
+
+def _open_files(hard: int) -> dict[str, Any]:
+    # Not above the hard limit that we have ourselves: CAP_SYS_RESOURCE may be missing.
+    return {"type": "RLIMIT_NOFILE", "soft": min(OPEN_FILES, hard), "hard": hard}
+
+
+def _resources(*, devices: bool) -> dict[str, Any]:
+    """Return cgroup settings: devices here; limits of memory, processes and the like come here."""
+    return {"devices": [{"allow": devices, "access": "rwm"}]}
+
+
+def _namespaces(*kinds: str) -> list[dict[str, str]]:
+    return [{"type": kind} for kind in kinds]
