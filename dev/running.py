@@ -6,6 +6,7 @@ containers are entered by `hostd exec`.
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,8 @@ __all__ = ["Running"]
 READY_SECONDS = 30
 LOGIN_USER = "ec2-user"
 JSON_MAX = 1 << 20
+FORGOTTEN = ("settings", "containers", "host-containers")
+"""What a new run does not take over from the last one in its state; unpacked images it does."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class Running:
 def find_host(site: Site, *, follow_parent: bool) -> Running:
     """Return this machine where its PID 1 may be entered, else a stand-in that was just made."""
     site.make()
+    for name in FORGOTTEN:
+        shutil.rmtree(site.state / name, ignore_errors=True)
     if probe():
         return Running(site, 1, standin=False)
     binds = (CLONE, cache() / "images")
