@@ -89,10 +89,10 @@ def _pseudo(root: str, machine: int) -> None:
     kernel.mount("sysfs", f"{root}/sys", "sysfs", quiet)
     kernel.mount("tmpfs", f"{root}/dev", "tmpfs", kernel.MS_NOSUID, "mode=0755")
     for name in DEVICES:
-        source, target = Path(f"/proc/self/fd/{machine}/dev/{name}"), Path(f"{root}/dev/{name}")
-        if source.exists():
-            target.touch()
-            kernel.mount(str(source), str(target), "", kernel.MS_BIND)
+        source, place = f"/proc/self/fd/{machine}/dev/{name}", f"{root}/dev/{name}"
+        if Path(source).exists():
+            Path(place).touch()
+            kernel.mount(source, place, "", kernel.MS_BIND)
     for name in ("pts", "shm", "mqueue"):
         os.mkdir(f"{root}/dev/{name}", 0o755)  # noqa: PTH102
     options = "newinstance,ptmxmode=0666,mode=0620,gid=5"

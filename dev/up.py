@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dev.images
 from contract.durable import write_file
 from contract.errors import FailedError, SheltieError
-from dev import images
 from dev.running import (
     Running,
     check_nothing_else,
@@ -61,7 +61,7 @@ def ending(site: Site) -> Iterator[None]:
 def bring_up(site: Site, steps: Steps, *, follow_parent: bool) -> Running:
     """Bring up a host with control running and admin shut. Raises SheltieError."""
     with steps.step("build the images") as note:
-        built = images.build(("admin", "control"), note.update)
+        built = dev.images.build(("admin", "control"), note.update)
     with steps.step("bring up the host") as note:
         host = find_host(site, follow_parent=follow_parent)
         note.text = f"PID 1 is {host.pid}" if host.standin else "this machine"
