@@ -142,9 +142,7 @@ def _pin(source: Path, descriptor: Descriptor, scratch: Path) -> None:
     (pinned / "index.json").write_bytes(msgspec.json.encode(document))
 
 
-async def _umoci(
-    wanted: reference.Reference, scratch: Path, verb: str, *arguments: str
-) -> None:
+async def _umoci(wanted: reference.Reference, scratch: Path, verb: str, *arguments: str) -> None:
     argv = [programs.find("umoci"), "raw", verb, "--image", f"pinned:{_TAG}", *arguments]
     done = await programs.run(argv, cwd=scratch)
     if done.status:

@@ -22,7 +22,7 @@ from host.runtime.console import Console, resize
 from host.runtime.files import Files
 from host.runtime.watch import Watch
 
-__all__ = ["Order", "Process", "document", "start", "sweep"]
+__all__ = ["Order", "Process", "document", "start", "sweep", "what"]
 
 STARTING_SECONDS: Final = 30.0
 NOT_STARTED: Final = 127
@@ -73,6 +73,11 @@ class Process:
             return NOT_STARTED
         return status if status >= 0 else 128 - status
 
+    def kill(self) -> None:
+        """Kill the process with its group, if it has started and still runs."""
+        if self._watch.alive and (pid := _pid(self._room)):
+            _kill_group(pid)
+
     async def end(self) -> None:
         """Kill the process with its group if it still runs, and close both descriptors."""
         if self._ended:
@@ -93,10 +98,9 @@ class Process:
         # Killing the runtime's client alone would leave the process in the container alive.
         try:
             async with asyncio.timeout(_ENDING_SECONDS):
-                while self._watch.alive and not (pid := _pid(self._room)):
+                while self._watch.alive and not _pid(self._room):
                     await asyncio.sleep(_STEP_SECONDS)
-                if self._watch.alive:
-                    _kill_group(pid)
+                self.kill()
                 await self._watch.gone()
         except TimeoutError:
             pass
@@ -116,7 +120,7 @@ async def start(command: Sequence[str], files: Files, order: Order, *, detached:
         if detached:
             argv = [sys.executable, "-I", "-S", stay.__file__, *argv[-1:], *argv, "--detach"]
         if order.size is None:
-            return _piped([*argv, *_what(order, files, room, exact=not detached)], room)
+            return _piped([*argv, *what(order, files, room, exact=not detached)], room)
         return await _on_terminal(argv, files, order, room, exact=not detached)
     except OSError as error:
         raise FailedError(f"cannot execute: {error}", code="EXEC_FAILED") from error
@@ -131,7 +135,7 @@ def document(order: Order) -> bytes:
     return json.dumps(process).encode()
 
 
-def _what(order: Order, files: Files, room: Path, *, exact: bool) -> list[str | bytes]:
+def what(order: Order, files: Files, room: Path, *, exact: bool) -> list[str | bytes]:
     """Return the end of the command line: which container, and what to run in it."""
     path = room / "process.json"
     try:
@@ -174,8 +178,8 @@ async def _on_terminal(
     errors = os.open(room / "errors", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     console = Console(room / "tty")
     try:
-        what = _what(order, files, room, exact=exact)
-        line = [*argv, "--console-socket", str(room / "tty"), *what]
+        end = what(order, files, room, exact=exact)
+        line = [*argv, "--console-socket", str(room / "tty"), *end]
         client = _spawn(line, subprocess.DEVNULL, subprocess.DEVNULL, errors)
         process = Process(client, room, -1, -1)
         try:
@@ -198,9 +202,7 @@ async def _first(console: Console, process: Process) -> int:
     waiting = asyncio.ensure_future(process.wait())
     either: set[asyncio.Future[int]] = {receiving, waiting}
     try:
-        await asyncio.wait(
-            either, timeout=STARTING_SECONDS, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait(either, timeout=STARTING_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if receiving.done():
             return receiving.result()
         why = b"it did not start in time"

@@ -21,7 +21,7 @@ from host.runtime.files import Files
 from host.runtime.seam import Task
 from host.runtime.watch import Watch
 
-__all__ = ["CRUN", "RUNC", "Facts", "OciRuntime", "OciTask"]
+__all__ = ["CRUN", "FACTS", "RUNC", "Facts", "OciRuntime", "OciTask"]
 
 CONFIG_MAX: Final = 1 << 20
 _PID_MAX: Final = 32
@@ -42,6 +42,7 @@ class Facts:
 
 CRUN: Final = Facts("crun", exec_detached=False)
 RUNC: Final = Facts("runc", exec_detached=True)
+FACTS: Final = {facts.name: facts for facts in (CRUN, RUNC)}
 
 
 class OciTask:

@@ -32,7 +32,6 @@ _STAMP: Final = re.compile(r"^\d{4}-\d\d-\d\dT[0-9:.]+Z?: ")
 _LOGGED: Final = re.compile(r'\bmsg="((?:[^"\\]|\\.)*)"')
 
 
-
 @dataclass(frozen=True, slots=True)
 class Done:
     """How a program ended: its exit status (128+n for signal n), what it wrote."""

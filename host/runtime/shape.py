@@ -89,7 +89,11 @@ def _superpowered(wish: Wish, host: HostFacts) -> dict[str, Any]:
         "rootfsPropagation": "rshared",
     }
     process = _process(wish.process, caps, host, new_privileges=True)
-    return {"process": process, "mounts": superpowered_mounts(wish.name, wish, host), "linux": linux}
+    return {
+        "process": process,
+        "mounts": superpowered_mounts(wish.name, wish, host),
+        "linux": linux,
+    }
 
 
 def _process(

@@ -1,0 +1,79 @@
+"""Which runtime works here: found out by creating a container with each, once when the daemon starts.
+
+Its program never runs: by then namespaces, mounts, devices, cgroups and rights are all set up, and
+that is what fails where something does (crun on hybrid cgroups, for one).
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from contract.errors import MachineError, SheltieError
+from host.runtime import facts, shape
+from host.runtime.cgroups import Cgroups
+from host.runtime.files import Files
+from host.runtime.oci import CRUN, RUNC, Facts, OciRuntime
+
+__all__ = ["choose"]
+
+_NAME = "_probe"  # no container's name: those have no underscore
+_PROGRAM = "/program"
+
+
+async def choose(wanted: str, run: Path, cgroups: Cgroups) -> OciRuntime:
+    """Return the first runtime that works, of `auto`, `crun` or `runc`.
+
+    Raises MachineError (RUNTIME_UNUSABLE) that tells for each why it does not.
+    """
+    candidates: Sequence[Facts] = [one for one in (CRUN, RUNC) if wanted in {"auto", one.name}]
+    reasons = []
+    for candidate in candidates:
+        try:
+            runtime = OciRuntime(candidate, run, cgroups)
+            await _try(runtime, run, cgroups)
+        except SheltieError as error:
+            reasons.append(f"{candidate.name}: {error.message}")
+        else:
+            return runtime
+    raise MachineError(
+        f"no runtime can run containers here ({'; '.join(reasons)})",
+        hint="install Debian's packages crun and conmon, and run as root",
+        code="RUNTIME_UNUSABLE",
+    )
+
+
+async def _try(runtime: OciRuntime, run: Path, cgroups: Cgroups) -> None:
+    place = run / "probe"
+    files = Files(place, place, _NAME)
+    try:
+        files.make()
+        files.rootfs.mkdir(exist_ok=True)
+        program = files.rootfs / _PROGRAM.lstrip("/")
+        program.touch()
+        program.chmod(0o755)
+        await runtime.delete(files)
+        await runtime.create(files, _config(files, cgroups))
+        await runtime.delete(files)
+    except OSError as error:
+        raise MachineError(f"cannot be tried: {error}", code="RUNTIME_UNUSABLE") from error
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _config(files: Files, cgroups: Cgroups) -> dict[str, object]:
+    """Return the unprivileged shape, which asks the most of a host; else the other."""
+    try:
+        host, superpowered = facts.read(filtered=True), False
+    except MachineError:  # said again, and for good, when such a container is to be started
+        host, superpowered = facts.read(filtered=False), True
+    process = shape.ImageProcess((_PROGRAM,), (), "/", {"uid": 0, "gid": 0})
+    wish = shape.Wish(
+        files.name,
+        superpowered,
+        process,
+        str(files.rootfs),
+        cgroups.path(files.name),
+        str(files.persistent),
+        str(files.api),
+    )
+    return shape.config(wish, host)

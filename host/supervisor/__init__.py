@@ -1,0 +1,1 @@
+"""Keeping host containers as the settings want them: plan, steps, restarts, adoption."""
