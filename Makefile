@@ -1,6 +1,6 @@
 # What people can rely on: `make help` lists it. Everything real happens in dev/ and in the rooms.
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test soak lint images bench clean lock
+.PHONY: help setup run up down test soak lint images docs bench clean lock
 
 python = .venv/bin/python -I
 # -p no:randomly for tests that share one running host: their order is part of the story they tell.
@@ -41,6 +41,9 @@ lint: setup ## format, style, types, imports, shell scripts
 
 images: setup ## build both images into the cache and print where they lie
 	@$(python) -m dev.images
+
+docs: setup ## write the pages that are made from the sources
+	@$(python) -m dev.errors --write
 
 bench: setup ## measure, side by side with what one would take instead
 	@$(python) -m dev.bench
