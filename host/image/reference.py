@@ -1,6 +1,7 @@
 """A container's `source` as a place on disk. Pure.
 
-`oci:DIRECTORY[:TAG]` and `oci-archive:FILE[:TAG]`, as skopeo writes them (containers-transports(5)).
+`oci:DIRECTORY[:TAG]` and `oci-archive:FILE[:TAG]`, as skopeo writes them
+(containers-transports(5)).
 """
 
 from dataclasses import dataclass

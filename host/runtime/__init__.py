@@ -16,6 +16,6 @@ def exec_attached(
 
     Raises NotFoundError (CONTAINER_NOT_RUNNING, NO_USER), MachineError, FailedError.
     """
-    from host.runtime import attached
+    from host.runtime.attached import run as run_attached
 
-    return attached.run(state, run, name, argv, tty=tty, user=user)
+    return run_attached(state, run, name, argv, tty=tty, user=user)

@@ -48,9 +48,7 @@ def run(
     if not tty:
         return _plain(command, files, execs.Order(process, words, None), exact=not detached)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError(
-            "there is no terminal here", hint="leave out --tty", code="NO_TERMINAL"
-        )
+        raise UsageError("there is no terminal here", hint="leave out --tty", code="NO_TERMINAL")
     process = {**process, "env": _with(process["env"], TERM=os.environ.get("TERM", "xterm"))}
     order = execs.Order(process, words, _size())
     return asyncio.run(_on_terminal(command, files, order, detached=detached))

@@ -7,7 +7,6 @@ moved out of the daemon's, so that whoever kills that one leaves the containers 
 import asyncio
 import hashlib
 import os
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final

@@ -36,7 +36,8 @@ async def create(
         "_OCI_STARTPIPE": str(start_read),
     }
     try:
-        process = subprocess.Popen(
+        # Returns after fork and exec, like asyncio's own, which would also want to reap.
+        process = subprocess.Popen(  # noqa: ASYNC220  see above
             _argv(conmon, runtime, files),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -65,9 +66,10 @@ async def create(
         async with asyncio.timeout(CREATE_SECONDS):
             message = await _line(sync_read)
             _check(message, files)
-    except (TimeoutError, OSError) as error:
+    except OSError as error:
+        why = "no answer in time" if isinstance(error, TimeoutError) else str(error)
         raise FailedError(
-            f"container {files.name} could not be created: {error or 'no answer in time'}",
+            f"container {files.name} could not be created: {why}",
             code="CONTAINER_FAILED",
         ) from error
     finally:

@@ -27,7 +27,7 @@ class Console:
         try:
             self._socket.bind(str(path))
             self._socket.listen(1)
-            self._socket.setblocking(False)
+            self._socket.settimeout(0)
         except BaseException:
             self._socket.close()
             raise

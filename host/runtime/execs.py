@@ -98,7 +98,7 @@ class Process:
         # Killing the runtime's client alone would leave the process in the container alive.
         try:
             async with asyncio.timeout(_ENDING_SECONDS):
-                while self._watch.alive and not _pid(self._room):
+                while self._watch.alive and not _pid(self._room):  # noqa: ASYNC110  a file, no event
                     await asyncio.sleep(_STEP_SECONDS)
                 self.kill()
                 await self._watch.gone()

@@ -1,10 +1,9 @@
 """What a container was made of, kept beside it: for the next daemon, and for `hostd exec`."""
 
-from contract.durable import read_file, write_file
-from contract.errors import FailedError, SheltieError
-
 import msgspec
 
+from contract.durable import read_file, write_file
+from contract.errors import FailedError, SheltieError
 from host.runtime.files import Files
 
 __all__ = ["Made", "load", "save"]

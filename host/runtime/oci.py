@@ -104,18 +104,23 @@ class OciRuntime:
         await self.create(files, config)
         try:
             task = _open(files)
-            done = await programs.run([*self.command, "start", files.name])
-            if done.status:
+            try:
+                await self._start(files)
+            except BaseException:
                 task.close()
-                why = programs.last_line(done.err)
-                raise FailedError(
-                    f"container {files.name} could not be started: {why}",
-                    code="CONTAINER_FAILED",
-                )
+                raise
         except BaseException:
             await self.delete(files)
             raise
         return task
+
+    async def _start(self, files: Files) -> None:
+        done = await programs.run([*self.command, "start", files.name])
+        if done.status:
+            why = programs.last_line(done.err)
+            raise FailedError(
+                f"container {files.name} could not be started: {why}", code="CONTAINER_FAILED"
+            )
 
     async def create(self, files: Files, config: dict[str, Any]) -> None:
         """Create the container: everything is set up but for its program, which does not run."""

@@ -1,4 +1,4 @@
-"""Which runtime works here: found out by creating a container with each, once when the daemon starts.
+"""Which runtime works here: found out by creating a container, once when the daemon starts.
 
 Its program never runs: by then namespaces, mounts, devices, cgroups and rights are all set up, and
 that is what fails where something does (crun on hybrid cgroups, for one).

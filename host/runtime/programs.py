@@ -19,8 +19,14 @@ from host.runtime.watch import Watch
 __all__ = ["ENVIRONMENT", "PLACES", "Done", "find", "last_line", "run"]
 
 PLACES: Final = (
-    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/podman"
-).split(":")
+    "/usr/local/sbin",
+    "/usr/local/bin",
+    "/usr/sbin",
+    "/usr/bin",
+    "/sbin",
+    "/bin",
+    "/usr/libexec/podman",
+)
 """Where programs are looked for; Fedora keeps conmon in the last one."""
 ENVIRONMENT: Final[Mapping[str, str]] = {"PATH": ":".join(PLACES), "LC_ALL": "C"}
 """All that a program of ours sees of an environment."""
@@ -63,7 +69,8 @@ async def run(argv: Sequence[str], *, cwd: Path | None = None) -> Done:
     Raises FailedError (PROGRAM_FAILED) when it cannot be started.
     """
     try:
-        process = subprocess.Popen(
+        # Returns after fork and exec, like asyncio's own, which would also want to reap.
+        process = subprocess.Popen(  # noqa: ASYNC220  see above
             argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

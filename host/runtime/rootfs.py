@@ -42,7 +42,7 @@ def mount(image: Path, files: Files) -> None:
 def unmount(files: Files) -> None:
     """Unmount the root and drop its changes; idempotent. Raises MachineError (OVERLAY_FAILED)."""
     try:
-        while files.rootfs.is_dir() and os.path.ismount(files.rootfs):  # noqa: PTH117  no stat of /
+        while files.rootfs.is_dir() and os.path.ismount(files.rootfs):
             _umount(files.rootfs)
         for name in ("upper", "work"):
             if (files.home / name).exists():

@@ -1,4 +1,4 @@
-"""One container's life from image to clean-up, without any opinion on when: the steps themselves."""
+"""One container's life from image to clean-up, with no opinion on when: the steps themselves."""
 
 import asyncio
 from collections.abc import Callable, Sequence

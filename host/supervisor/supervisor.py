@@ -29,7 +29,7 @@ _MOUNTINFO: Final = Path("/proc/self/mountinfo")
 
 
 class Supervisor:
-    """The containers of one daemon, whose state lies in `state` and scratch in `run` (a short path).
+    """The containers of one daemon. State lies in `state`, scratch in `run`, a short path.
 
     `runtime` is `auto`, `crun` or `runc` before `start`, and the one that was chosen after it.
     """
@@ -54,7 +54,7 @@ class Supervisor:
         self._lives: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Find the runtime, and take over what a daemon before this one left. Raises MachineError."""
+        """Find the runtime, and take over what a former daemon left. Raises MachineError."""
         self._cgroups = Cgroups.of(self._state, _MOUNTINFO.read_text())
         ensure_directory(self._state / "containers")
         await asyncio.to_thread(self._images.sweep)
@@ -85,9 +85,7 @@ class Supervisor:
         """
         worker = self._workers.get(name)
         if worker is None:
-            raise NotFoundError(
-                f"container '{name}' is not running", code="CONTAINER_NOT_RUNNING"
-            )
+            raise NotFoundError(f"container '{name}' is not running", code="CONTAINER_NOT_RUNNING")
         return await worker.exec(command, size)
 
     async def settled(self) -> None:

@@ -11,6 +11,7 @@ from contract.errors import FailedError
 
 __all__ = ["read", "write"]
 
+_MODE: Final = 0o600
 _SIZE_MAX: Final = 4 << 20
 
 
@@ -26,7 +27,7 @@ def read(path: Path) -> bytes | None:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode) or about.st_size > _SIZE_MAX:
             return None
-        if stat.S_IMODE(about.st_mode) != 0o600:
+        if stat.S_IMODE(about.st_mode) != _MODE:
             return None
         return file.read(_SIZE_MAX)
 
@@ -39,6 +40,4 @@ def write(path: Path, data: bytes) -> None:
         write_file(path, data)
     except OSError as error:
         what = "a directory is in its place" if error.errno == errno.EISDIR else error.strerror
-        raise FailedError(
-            f"cannot write {path}: {what}", code="USER_DATA_UNWRITABLE"
-        ) from error
+        raise FailedError(f"cannot write {path}: {what}", code="USER_DATA_UNWRITABLE") from error

@@ -123,7 +123,7 @@ class Worker:
                 await self._approach()
             except SheltieError as error:
                 self._fail(error)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  see below
                 # A defect of ours costs this container a delay, not the daemon.
                 _log.exception(event("defect", container=self.name))
                 self._fail(SheltieError(f"defect: {error}"))
