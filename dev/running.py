@@ -197,8 +197,9 @@ def stop(site: Site) -> None:
                 f"the containers did not stop: {done.stderr.decode(errors='replace').strip()}",
                 code="STOP_FAILED",
             )
-    remove_file(site.daemon)
-    remove_file(site.up)
+    for path in (site.daemon, site.up):
+        if path.exists():
+            remove_file(path)
 
 
 def _daemon(site: Site) -> int:
