@@ -8,6 +8,7 @@ after the tmpfs mounts, so that a clone below /tmp or /var/tmp is seen too.
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import struct
@@ -212,7 +213,8 @@ def main() -> None:
     print(pid, flush=True)
     if plan["follow"]:
         _silence(1, 2)
-        sys.stdin.read()
+        # Until our maker's end of the pipe closes, or the stand-in has ended by itself.
+        select.select([sys.stdin, os.pidfd_open(pid)], [], [])
     os._exit(0)
 
 

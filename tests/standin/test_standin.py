@@ -201,6 +201,14 @@ def test_it_dies_with_the_parent_that_it_follows(tmp_path: Path) -> None:
         bring_down(record)
 
 
+def test_one_that_follows_is_taken_down_by_its_parent(make: Make) -> None:
+    """What keeps a following stand-in ends with it, so that no cgroup stays busy."""
+    made = make(follow_parent=True)
+    bring_down(made.record)
+
+    assert cgroups_left(made) == []
+
+
 def test_a_frozen_cgroup_does_not_hold_the_end_up(make: Make) -> None:
     """A process frozen by the version 1 freezer is thawed, killed and removed."""
     made = make()
