@@ -42,7 +42,9 @@ class Listener:
     async def open(self) -> None:
         """Begin to listen. Raises ConflictError, MachineError."""
         with endpoint.bound(self._path) as listener:
-            self._server = await asyncio.start_unix_server(self._accept, sock=listener)
+            # Not start_unix_server: from 3.13 on it looks at the path, which may be reachable by
+            # descriptor only.
+            self._server = await asyncio.start_server(self._accept, sock=listener)
 
     def close(self) -> None:
         """Take no more connections and remove the socket; those that are there go on."""
