@@ -25,6 +25,7 @@ __all__ = [
     "MS_REMOUNT",
     "MS_SHARED",
     "die_with_parent",
+    "leave_chroot",
     "mount",
     "pivot_root",
     "setns",
@@ -85,6 +86,16 @@ def umount2(target: str, flags: int) -> None:
 def pivot_root(new: str, old: str) -> None:
     """Change the root mount (pivot_root(2))."""
     _check(_libc.pivot_root(os.fsencode(new), os.fsencode(old)), "pivot_root")
+
+
+def leave_chroot() -> None:
+    """Stand at the root of the caller's own mount namespace, which it just unshared.
+
+    In a chroot that is no mount point neither pivot_root(2) nor a change of propagation works.
+    """
+    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    setns(own, CLONE_NEWNS)
+    os.close(own)
 
 
 def die_with_parent(signal: int) -> None:

@@ -50,7 +50,7 @@ def build(plan: Plan) -> None:
     resolver = _resolver()
     programs = {} if plan["shell"] else _programs()
     machine = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    _leave_chroot()
+    kernel.leave_chroot()
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     root = _overlay(machine)
     _pseudo(root, machine)
@@ -63,13 +63,6 @@ def build(plan: Plan) -> None:
     _resolve(resolver)
     kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_SHARED)
     socket.sethostname("standin")
-
-
-def _leave_chroot() -> None:
-    """Stand at the root of this, our own, mount namespace: pivot_root(2) fails in a chroot."""
-    own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    kernel.setns(own, kernel.CLONE_NEWNS)
-    os.close(own)
 
 
 def _overlay(machine: int) -> str:

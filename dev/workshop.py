@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -32,19 +33,6 @@ NO_NETWORK = re.compile(
 ERROR = re.compile(r"(E|error|fatal)\b:?", re.IGNORECASE)
 TELLING = re.compile(r"error|fail|refus|cannot", re.IGNORECASE)
 
-# Runs as the first process of the room: private storage, then quiet until our end of the pipe ends.
-# engines write caches to /var/lib/containers and /var/cache/containers whatever their options say.
-_HOLDER = """
-set -e
-mount -t tmpfs -o mode=0700 room "$1"
-mkdir "$1/run" "$1/containers" "$1/cache"
-if [ -d /var/lib/containers ]; then mount --bind "$1/containers" /var/lib/containers
-elif [ "$2" = hide ]; then mount -t tmpfs -o mode=0755 room /var/lib; fi
-if [ -d /var/cache/containers ]; then mount --bind "$1/cache" /var/cache/containers; fi
-echo ready
-exec cat
-"""
-
 
 class Workshop:
     """Runs programs in a room of its own; `scratch` is a directory that only they see filled."""
@@ -61,12 +49,11 @@ class Workshop:
         Raises MachineError without root, or where the kernel refuses namespaces.
         """
         need_root()
-        need_programs("unshare", "nsenter")
+        need_programs("nsenter")
         scratch.mkdir(parents=True, exist_ok=True)
         kept = any(path.resolve().is_relative_to("/var/lib") for path in (scratch, *keep))
         hide = "keep" if kept else "hide"
-        argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]
-        argv += ["sh", "-c", _HOLDER, "sh", str(scratch), hide]
+        argv = [sys.executable, "-I", "-m", "dev.room", str(scratch), hide]
         with subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -88,7 +75,7 @@ class Workshop:
         try:
             self._holder.wait(CLOSE_SECONDS)
         except subprocess.TimeoutExpired:
-            self._holder.kill()  # --kill-child takes the first process along
+            self._holder.kill()  # takes the first process along (dev.room)
 
     def storage_driver(self, directory: Path) -> str:
         """Return the engines' storage driver for this disk: not every one can carry an overlay."""
@@ -204,7 +191,7 @@ def _await_ready(holder: "subprocess.Popen[bytes]") -> None:
     line = holder.stdout.readline().decode(errors="replace").strip()
     if line != "ready":
         raise MachineError(
-            f"no namespaces for building: {line or 'unshare said nothing'}",
+            f"no namespaces for building: {line or 'no reason given'}",
             hint="root needs CAP_SYS_ADMIN and a kernel with mount and pid namespaces",
             code="KERNEL_LACKS",
         )
