@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from contract.errors import MachineError
 
-__all__ = ["PROFILE", "resolve"]
+__all__ = ["PROFILE", "WITHHELD", "resolve"]
 
 PROFILE: Final = "/usr/share/containers/seccomp.json"
 
@@ -18,6 +18,30 @@ _ARCHES: Final = {
     "x86_64": ("amd64", "SCMP_ARCH_X86_64"),
     "aarch64": ("arm64", "SCMP_ARCH_AARCH64"),
 }
+
+WITHHELD: Final = (
+    "add_key",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "keyctl",
+    "mount",
+    "mount_setattr",
+    "move_mount",
+    "open_tree",
+    "pivot_root",
+    "request_key",
+    "setns",
+    "umount",
+    "umount2",
+    "unshare",
+)
+"""Calls that the profile allows, because podman's own users make user namespaces, and containerd's
+default (upstream's) does not without CAP_SYS_ADMIN: EPERM."""
+_EPERM: Final = 1
+_ENOSYS: Final = 38
+_CLONE_NEW: Final = 0x7E020000  # every CLONE_NEW* flag of clone(2)
 
 
 def resolve(
@@ -44,7 +68,27 @@ def resolve(
         raise _unusable(f"it lacks {error}") from error
     if result["defaultAction"] == "SCMP_ACT_ALLOW" or not rules:
         raise _unusable("it allows whatever it does not name")
+    if "CAP_SYS_ADMIN" not in capabilities:
+        result["syscalls"] = _without_namespaces(rules)
     return result
+
+
+def _without_namespaces(rules: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rules such that nobody mounts or makes a namespace, by whatever call."""
+    taken = {*WITHHELD, "clone", "clone3"}
+    kept = []
+    for rule in rules:
+        names = [name for name in rule["names"] if name not in taken]
+        if names:
+            kept.append({**rule, "names": names})
+    flags = {"index": 0, "value": _CLONE_NEW, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+    return [
+        *kept,
+        {"names": list(WITHHELD), "action": "SCMP_ACT_ERRNO", "errnoRet": _EPERM},
+        {"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": [flags]},
+        # Its flags lie in memory, where no filter sees them: the C library then takes clone.
+        {"names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": _ENOSYS},
+    ]
 
 
 def _applies(rule: Mapping[str, Any], arch: str, capabilities: Collection[str]) -> bool:

@@ -1,0 +1,125 @@
+"""From wanted and actual to steps, and how long to wait."""
+
+import itertools
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from host.desired import Desired
+from host.supervisor.plan import Actual, Clean, Spec, Start, Stop, WriteUserData, plan, spec_of
+from host.supervisor.restart import FIRST_SECONDS, HEALTHY_SECONDS, MOST_SECONDS, Backoff
+
+WANTED = Desired("admin", True, "oci:/a", True, ("x",), b"data")
+RUNNING = Actual(Spec("oci:/a", True, ("x",)), b"data", dirty=True)
+
+desired = st.builds(
+    Desired,
+    st.just("admin"),
+    st.booleans(),
+    st.sampled_from(["oci:/a", "oci:/b", None]),
+    st.booleans(),
+    st.sampled_from([(), ("x",)]),
+    st.sampled_from([None, b"", b"data"]),
+)
+actual = st.builds(
+    Actual,
+    st.one_of(
+        st.none(), st.builds(Spec, st.sampled_from(["oci:/a", ""]), st.booleans(), st.just(()))
+    ),
+    st.sampled_from([None, b"", b"data"]),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+def test_equal_needs_nothing() -> None:
+    """What is as wanted is left alone."""
+    assert plan(WANTED, RUNNING) == []
+    assert plan(replace(WANTED, user_data=None), RUNNING) == []
+
+
+def test_user_data_alone_restarts_nothing() -> None:
+    """A new file is written, and that is all."""
+    assert plan(replace(WANTED, user_data=b"new"), RUNNING) == [WriteUserData(b"new")]
+
+
+def test_a_change_of_what_runs_restarts() -> None:
+    """Source, superpowered and command each restart, and the step says why."""
+    for change in ({"source": "oci:/b"}, {"superpowered": False}, {"command": ()}):
+        wanted = replace(WANTED, **change)  # type: ignore[arg-type]  one field each
+        stop, start = plan(wanted, RUNNING)
+        assert str(stop) == f"stop: {next(iter(change))} changed"
+        assert start == Start(spec_of(wanted))
+
+
+def test_disabling_stops_before_the_file_is_written() -> None:
+    """A file that cannot be written must not keep a container up."""
+    wanted = replace(WANTED, enabled=False, user_data=b"less")
+
+    assert plan(wanted, RUNNING) == [Stop("disabled"), WriteUserData(b"less")]
+
+
+def test_enabling_writes_the_file_first() -> None:
+    """The container finds its user-data."""
+    assert plan(WANTED, Actual()) == [WriteUserData(b"data"), Start(spec_of(WANTED))]
+
+
+def test_a_held_container_waits_but_its_file_does_not() -> None:
+    """Between two starts user-data is written and nothing is started."""
+    assert plan(WANTED, Actual(dirty=True, held=True)) == [WriteUserData(b"data")]
+
+
+def test_what_a_former_run_left_is_removed() -> None:
+    """A disabled container is cleaned up once."""
+    off = Desired("admin")
+
+    assert plan(off, Actual(dirty=True)) == [Clean()]
+    assert plan(off, Actual()) == []
+
+
+def test_steps_tell_nothing_secret() -> None:
+    """User-data is counted, not shown."""
+    assert "data" not in str(WriteUserData(b"secret")).replace("user-data", "")
+    assert "secret" not in repr(replace(WANTED, user_data=b"secret"))
+
+
+@given(desired, actual)
+def test_after_the_steps_nothing_is_left_to_do(wanted: Desired, there: Actual) -> None:
+    """Taking the steps makes actual what is wanted, and every step can be said."""
+    for step in plan(wanted, there):
+        assert str(step)
+        match step:
+            case Stop():
+                there = replace(there, running=None, dirty=False)
+            case Start(spec):
+                there = replace(there, running=spec)
+            case WriteUserData(data):
+                there = replace(there, user_data=data)
+            case Clean():
+                there = replace(there, dirty=False)
+    assert plan(wanted, there) == []
+    if there.running is not None:
+        assert wanted.enabled
+        assert there.running == spec_of(wanted)
+
+
+def test_delays_grow_and_end() -> None:
+    """1, 2, 4 … seconds up to 45."""
+    backoff = Backoff()
+    delays = [backoff.after(0) for _ in range(9)]
+
+    assert delays[:6] == [1, 2, 4, 8, 16, 32]
+    assert set(delays[6:]) == {MOST_SECONDS}
+    assert all(one <= two for one, two in itertools.pairwise(delays))
+
+
+def test_health_begins_anew() -> None:
+    """Whoever ran long enough is started again soon; a little less does not count."""
+    backoff = Backoff()
+    for _ in range(9):
+        backoff.after(HEALTHY_SECONDS - 0.1)
+
+    assert backoff.after(HEALTHY_SECONDS - 0.1) == MOST_SECONDS
+    assert backoff.after(HEALTHY_SECONDS) == FIRST_SECONDS
+    assert backoff.after(0) == 2 * FIRST_SECONDS

@@ -1,0 +1,275 @@
+"""One container kept as wanted, with a runner and a clock by hand."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from contract.errors import FailedError, NotFoundError, UsageError
+from contract.status import ContainerState
+from host.desired import Desired
+from host.supervisor.plan import spec_of
+from host.supervisor.worker import GRACE_SECONDS, Worker
+from tests.host.supervisor.twin import HandClock, TwinRunner, TwinTask, made, quiet
+
+WANTED = Desired("admin", True, "oci:/a", True, (), b"data")
+OFF = replace(WANTED, enabled=False)
+
+
+class Bench:
+    """A worker that lives, with its twins."""
+
+    def __init__(self) -> None:
+        self.runner = TwinRunner()
+        self.clock = HandClock()
+        self.worker = Worker("admin", self.runner, self.clock)
+        self.life: asyncio.Task[None] | None = None
+
+    async def live(self) -> None:
+        """Adopt what is left and begin."""
+        await self.worker.adopt()
+        self.life = asyncio.create_task(self.worker.run())
+
+    async def want(self, desired: Desired) -> None:
+        """Want it so, and let it happen."""
+        if self.life is None:
+            await self.live()
+        self.worker.want(desired)
+        await quiet()
+
+    @property
+    def state(self) -> ContainerState:
+        """Where it stands."""
+        return self.worker.status().state
+
+    @property
+    def starts(self) -> int:
+        """How often it was started."""
+        return self.runner.log.count("start")
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    """A bench that is cleared afterwards."""
+    bench = Bench()
+    yield bench
+    if bench.life is not None:
+        bench.life.cancel()
+        await asyncio.wait({bench.life})
+    await bench.worker.close()
+
+
+async def test_enabling_starts_and_disabling_stops(bench: Bench) -> None:
+    """User-data, start; TERM, clean-up."""
+    await bench.want(WANTED)
+    assert (bench.state, bench.worker.status().pid) == (ContainerState.RUNNING, 100)
+    await bench.want(OFF)
+
+    assert bench.state == ContainerState.DISABLED
+    assert bench.runner.log == ["clean", "write", "start", "clean"][1:]
+    assert bench.runner.task.signals[0] == signal.SIGTERM
+    assert bench.worker.status().last_exit == 143
+    assert bench.runner.task.closed
+
+
+async def test_equal_wishes_do_nothing(bench: Bench) -> None:
+    """Writing the same settings again restarts nothing."""
+    await bench.want(WANTED)
+    before = list(bench.runner.log)
+    await bench.want(replace(WANTED))
+
+    assert bench.runner.log == before
+    assert bench.runner.task.running
+
+
+async def test_user_data_is_rewritten_beside_the_running_container(bench: Bench) -> None:
+    """Only the file changes."""
+    await bench.want(WANTED)
+    await bench.want(replace(WANTED, user_data=b"more"))
+
+    assert bench.runner.data == b"more"
+    assert bench.starts == 1
+
+
+async def test_one_that_ignores_term_is_killed_after_the_grace(bench: Bench) -> None:
+    """Stopping waits 20 seconds, and not one more."""
+    bench.runner.deaf = True
+    await bench.want(WANTED)
+    await bench.want(OFF)
+    await bench.clock.forward(GRACE_SECONDS - 1)
+    assert (bench.state, bench.runner.task.running) == (ContainerState.STOPPING, True)
+    await bench.clock.forward(1)
+
+    assert bench.state == ContainerState.DISABLED
+    assert bench.worker.status().last_exit == 137
+
+
+async def test_one_that_ends_is_started_again_later_each_time(bench: Bench) -> None:
+    """Also after exit status 0; the status says when and why."""
+    await bench.want(WANTED)
+    for delay in (1, 2, 4):
+        bench.runner.task.end(0)
+        await quiet()
+        status = bench.worker.status()
+        assert (status.state, status.last_exit) == (ContainerState.WAITING, 0)
+        assert status.reason == f"it ended with status 0; next start in {delay} s"
+        starts = bench.starts
+        await bench.clock.forward(delay - 0.5)
+        assert bench.starts == starts
+        await bench.clock.forward(0.5)
+        assert bench.starts == starts + 1
+    assert bench.worker.status().restarts == 3
+
+
+async def test_health_makes_the_delay_short_again(bench: Bench) -> None:
+    """A run of a minute forgets former failures."""
+    await bench.want(WANTED)
+    for wait in (1, 2, 4, 8):
+        bench.runner.task.end(1)
+        await quiet()
+        await bench.clock.forward(wait)
+    await bench.clock.forward(60)
+    bench.runner.task.end(1)
+    await quiet()
+    await bench.clock.forward(1)
+
+    assert bench.state == ContainerState.RUNNING
+
+
+async def test_what_cannot_start_waits_and_what_never_will_fails(bench: Bench) -> None:
+    """A missing image is tried again; a source of the wrong kind waits for another setting."""
+    bench.runner.refuse = [FailedError("no image", code="X"), UsageError("bad source", code="Y")]
+    await bench.want(WANTED)
+    assert bench.state == ContainerState.WAITING
+    assert "no image [X]; next start in 1 s" in bench.worker.status().reason
+    await bench.clock.forward(1)
+    assert bench.state == ContainerState.FAILED
+    await bench.clock.forward(1000)
+    assert bench.starts == 2
+    await bench.want(replace(WANTED, source="oci:/b"))
+
+    assert bench.state == ContainerState.RUNNING
+
+
+async def test_a_changed_wish_is_tried_at_once(bench: Bench) -> None:
+    """Nobody waits for the delay of what was wanted before."""
+    bench.runner.refuse = [FailedError("no")] * 3
+    await bench.want(WANTED)
+    await bench.clock.forward(1)
+    await bench.clock.forward(2)
+    await bench.want(replace(WANTED, source="oci:/b"))
+
+    assert bench.state == ContainerState.RUNNING
+
+
+async def test_a_container_that_ends_while_disabled_stays_down(bench: Bench) -> None:
+    """Disabling while it waits ends the waiting."""
+    await bench.want(WANTED)
+    bench.runner.task.end(1)
+    await quiet()
+    await bench.want(OFF)
+    await bench.clock.forward(1000)
+
+    assert (bench.state, bench.starts) == (ContainerState.DISABLED, 1)
+
+
+async def test_a_running_one_is_adopted(bench: Bench) -> None:
+    """The next daemon takes it over as it is, and its end is noticed."""
+    task = TwinTask(7)
+    bench.runner.left = (task, made(spec_of(WANTED), restarts=4))
+    bench.runner.data = b"data"
+    await bench.want(WANTED)
+    assert (bench.state, bench.starts) == (ContainerState.RUNNING, 0)
+    assert bench.worker.status().since == "2026-01-01T00:00:00Z"
+    task.end(9)
+    await quiet()
+
+    assert bench.worker.status().last_exit == 9
+    assert bench.worker.status().restarts == 5
+
+
+async def test_one_that_was_made_of_something_else_is_made_anew(bench: Bench) -> None:
+    """Settings that changed while no daemon ran count."""
+    bench.runner.left = (TwinTask(7), made(spec_of(replace(WANTED, source="oci:/old"))))
+    await bench.want(WANTED)
+
+    assert bench.starts == 1
+    assert not bench.runner.tasks[0].running
+
+
+async def test_the_exit_of_one_that_ended_meanwhile_is_known(bench: Bench) -> None:
+    """It ended while no daemon ran: its status is there, and it is started again."""
+    bench.runner.left = (None, made(spec_of(WANTED), last_exit=1))
+    bench.runner.left_exit = 3
+    await bench.live()
+    assert bench.worker.status().last_exit == 3
+    await bench.want(WANTED)
+
+    assert bench.state == ContainerState.RUNNING
+
+
+async def test_a_disabled_one_that_still_runs_is_stopped(bench: Bench) -> None:
+    """Disabled while no daemon ran."""
+    bench.runner.left = (TwinTask(7), made(spec_of(WANTED)))
+    await bench.want(OFF)
+
+    assert bench.state == ContainerState.DISABLED
+    assert not bench.runner.tasks[0].running
+
+
+async def test_clean_up_that_fails_is_tried_again(bench: Bench) -> None:
+    """What does not go away is said, and tried again after a while."""
+    await bench.want(WANTED)
+    bench.runner.stuck = [FailedError("busy", code="B")]
+    await bench.want(OFF)
+    assert bench.state == ContainerState.WAITING
+    assert "busy" in bench.worker.status().reason
+    await bench.clock.forward(1)
+
+    assert bench.state == ContainerState.DISABLED
+
+
+async def test_a_file_that_cannot_be_written_stops_nothing(bench: Bench) -> None:
+    """The running container stays, disabling works, and the reason is told."""
+    await bench.want(WANTED)
+    bench.runner.unwritable = FailedError("is a directory", code="D")
+    await bench.want(replace(WANTED, user_data=b"new"))
+    assert bench.state == ContainerState.RUNNING
+    assert "is a directory" in bench.worker.status().reason
+    await bench.want(replace(OFF, user_data=b"new"))
+
+    assert not bench.runner.task.running
+
+
+async def test_exec_needs_a_running_container(bench: Bench) -> None:
+    """Otherwise the error says why it does not run."""
+    bench.runner.refuse = [FailedError("no image", code="X")]
+    await bench.want(WANTED)
+    with pytest.raises(NotFoundError) as caught:
+        await bench.worker.exec([b"true"], None)
+    assert "no image" in caught.value.hint
+
+
+async def test_letting_go_leaves_it_running(bench: Bench) -> None:
+    """A daemon that ends sends no signal."""
+    await bench.want(WANTED)
+    assert bench.life is not None
+    bench.life.cancel()
+    await asyncio.wait({bench.life})
+    await bench.worker.close()
+
+    assert bench.runner.task.running
+    assert bench.runner.task.signals == []
+
+
+async def test_a_defect_costs_a_delay(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """An unforeseen exception ends neither the worker nor the daemon."""
+    bench.runner.refuse = [ValueError("odd")]  # type: ignore[list-item]  what is not foreseen
+    await bench.want(WANTED)
+    assert bench.state == ContainerState.WAITING
+    await bench.clock.forward(1)
+
+    assert bench.state == ContainerState.RUNNING
+    assert "defect" in caplog.text
