@@ -95,7 +95,8 @@ class Supervisor:
     async def stop_all(self) -> None:
         """Stop every container and return when all are gone. Raises FailedError."""
         for name, worker in self._workers.items():
-            worker.want(replace(worker.desired or Desired(name), enabled=False))
+            # Nothing else is to be done any more, nor to fail.
+            worker.want(replace(worker.desired or Desired(name), enabled=False, user_data=None))
         await self.settled()
         left = [
             one.reason or one.name

@@ -16,20 +16,29 @@ _SIZE_MAX: Final = 4 << 20
 
 
 def read(path: Path) -> bytes | None:
-    """Return the file's content; None where there is no regular file of a sensible size."""
+    """Return the file's content; None where there is none that could be of our own writing."""
     # Not blocking: a container may have put a FIFO in its place.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         descriptor = os.open(path, flags)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > _SIZE_MAX:
+        if not stat.S_ISREG(about.st_mode) or stat.S_IMODE(about.st_mode) != _MODE:
             return None
-        if stat.S_IMODE(about.st_mode) != _MODE:
+        return _all(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _all(descriptor: int) -> bytes | None:
+    found = bytearray()
+    while data := os.read(descriptor, 1 << 16):
+        found += data
+        if len(found) > _SIZE_MAX:
             return None
-        return file.read(_SIZE_MAX)
+    return bytes(found)
 
 
 def write(path: Path, data: bytes) -> None:

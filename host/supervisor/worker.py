@@ -155,8 +155,9 @@ class Worker:
         if not self.desired.enabled and not self._dirty:
             self._restarts = 0
             self._retry_at = None
-            if self._state is not ContainerState.DISABLED:
-                self._enter(ContainerState.DISABLED)
+            self._enter(ContainerState.DISABLED)
+        elif self._state is ContainerState.RUNNING:
+            self._reason = ""  # what failed beside it has worked now
 
     async def _take(self, step: Step) -> None:
         _log.info(event("step", container=self.name, do=step))
@@ -232,8 +233,9 @@ class Worker:
     def _hold(self, ran: float, reason: str) -> None:
         delay = self._backoff.after(ran)
         self._retry_at = self.clock.now() + delay
-        again = f"{reason}; next start in {delay:.0f} s"
-        self._enter(ContainerState.WAITING, reason=again)
+        again = f"{reason}; next attempt in {delay:.0f} s"
+        wanted = self._dirty or (self.desired is not None and self.desired.enabled)
+        self._enter(ContainerState.WAITING if wanted else ContainerState.DISABLED, reason=again)
 
     async def _something(self) -> None:
         """Wait until there is something to do."""

@@ -130,9 +130,7 @@ async def test_a_broken_index(images: Images, layout: Path, content: str) -> Non
         await images.get(f"oci:{layout}")
 
 
-async def test_a_damaged_layer_leaves_nothing(
-    images: Images, layout: Path, tmp_path: Path
-) -> None:
+async def test_a_damaged_layer_leaves_nothing(images: Images, layout: Path, tmp_path: Path) -> None:
     """A layer with one flipped byte is found by its digest, and no tree stays."""
     layer = max((layout / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
     data = bytearray(layer.read_bytes())

@@ -114,7 +114,7 @@ async def test_one_that_ends_is_started_again_later_each_time(bench: Bench) -> N
         await quiet()
         status = bench.worker.status()
         assert (status.state, status.last_exit) == (ContainerState.WAITING, 0)
-        assert status.reason == f"it ended with status 0; next start in {delay} s"
+        assert status.reason == f"it ended with status 0; next attempt in {delay} s"
         starts = bench.starts
         await bench.clock.forward(delay - 0.5)
         assert bench.starts == starts
@@ -143,7 +143,7 @@ async def test_what_cannot_start_waits_and_what_never_will_fails(bench: Bench) -
     bench.runner.refuse = [FailedError("no image", code="X"), UsageError("bad source", code="Y")]
     await bench.want(WANTED)
     assert bench.state == ContainerState.WAITING
-    assert "no image [X]; next start in 1 s" in bench.worker.status().reason
+    assert "no image [X]; next attempt in 1 s" in bench.worker.status().reason
     await bench.clock.forward(1)
     assert bench.state == ContainerState.FAILED
     await bench.clock.forward(1000)
@@ -241,6 +241,11 @@ async def test_a_file_that_cannot_be_written_stops_nothing(bench: Bench) -> None
     await bench.want(replace(OFF, user_data=b"new"))
 
     assert not bench.runner.task.running
+    assert bench.state == ContainerState.DISABLED
+    assert "is a directory" in bench.worker.status().reason
+    bench.runner.unwritable = None
+    await bench.clock.forward(1)
+    assert (bench.runner.data, bench.worker.status().reason) == (b"new", "")
 
 
 async def test_exec_needs_a_running_container(bench: Bench) -> None:
