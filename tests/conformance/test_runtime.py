@@ -9,7 +9,7 @@ import pytest
 from contract.errors import NotFoundError
 from contract.execwire import Size
 from contract.status import ContainerStatus
-from host.desired import Desired, ExecProcess
+from host.desired import Containers, Desired, ExecProcess
 from host.runtime.files import Files
 from tests.conformance.exec_promises import ExecPromises
 from tests.conformance.runtime_promises import RuntimePromises, Stage
@@ -127,8 +127,8 @@ class TestExecByRunc(Real, ExecPromises):
         """The program."""
         return "runc"
 
-    async def test_arguments_are_bytes(self, containers: Entered) -> None:
-        """runc's protocol is JSON: what is no UTF-8 is refused in one line, not changed."""
+    async def test_arguments_are_bytes(self, containers: Containers) -> None:
+        """JSON is the protocol of runc: what is no UTF-8 is refused in one line, not changed."""
         from contract.errors import FailedError
 
         with pytest.raises(FailedError, match="UTF-8"):

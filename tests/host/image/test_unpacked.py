@@ -1,5 +1,7 @@
 """Images on disk: unpacked once, checked, whole or not at all. Real umoci and skopeo."""
 
+# ruff: noqa: ASYNC110, ASYNC221  only this test waits for these programs
+
 import asyncio
 import json
 import shutil

@@ -59,7 +59,9 @@ class TwinRuntime:
     async def run(self, files: Files, config: dict[str, Any]) -> TwinTask:
         """Start."""
         try:
-            process = subprocess.Popen(config["process"]["args"], start_new_session=True)
+            process = subprocess.Popen(  # noqa: ASYNC220  returns at once
+                config["process"]["args"], start_new_session=True
+            )
         except OSError as error:
             raise FailedError(str(error), code="CONTAINER_FAILED") from error
         self._exits.pop(files.name, None)

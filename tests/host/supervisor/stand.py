@@ -40,7 +40,9 @@ def desired(name: str, fields: dict[str, Any]) -> Desired:
 
 def show(supervisor: Supervisor) -> None:
     """Write the status as one line."""
-    print(msgspec.json.encode({one.name: one for one in supervisor.status()}).decode(), flush=True)
+    sys.stdout.buffer.write(msgspec.json.encode({one.name: one for one in supervisor.status()}))
+    sys.stdout.buffer.write(b"\n")
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

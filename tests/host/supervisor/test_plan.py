@@ -10,8 +10,15 @@ from host.desired import Desired
 from host.supervisor.plan import Actual, Clean, Spec, Start, Stop, WriteUserData, plan, spec_of
 from host.supervisor.restart import FIRST_SECONDS, HEALTHY_SECONDS, MOST_SECONDS, Backoff
 
-WANTED = Desired("admin", True, "oci:/a", True, ("x",), b"data")
-RUNNING = Actual(Spec("oci:/a", True, ("x",)), b"data", dirty=True)
+WANTED = Desired(
+    "admin",
+    enabled=True,
+    source="oci:/a",
+    superpowered=True,
+    command=("x",),
+    user_data=b"data",
+)
+RUNNING = Actual(Spec("oci:/a", superpowered=True, command=("x",)), b"data", dirty=True)
 
 desired = st.builds(
     Desired,
@@ -46,10 +53,14 @@ def test_user_data_alone_restarts_nothing() -> None:
 
 def test_a_change_of_what_runs_restarts() -> None:
     """Source, superpowered and command each restart, and the step says why."""
-    for change in ({"source": "oci:/b"}, {"superpowered": False}, {"command": ()}):
-        wanted = replace(WANTED, **change)  # type: ignore[arg-type]  one field each
+    changes = {
+        "source": replace(WANTED, source="oci:/b"),
+        "superpowered": replace(WANTED, superpowered=False),
+        "command": replace(WANTED, command=()),
+    }
+    for field, wanted in changes.items():
         stop, start = plan(wanted, RUNNING)
-        assert str(stop) == f"stop: {next(iter(change))} changed"
+        assert str(stop) == f"stop: {field} changed"
         assert start == Start(spec_of(wanted))
 
 

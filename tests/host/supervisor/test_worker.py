@@ -14,7 +14,7 @@ from host.supervisor.plan import spec_of
 from host.supervisor.worker import GRACE_SECONDS, Worker
 from tests.host.supervisor.twin import HandClock, TwinRunner, TwinTask, made, quiet
 
-WANTED = Desired("admin", True, "oci:/a", True, (), b"data")
+WANTED = Desired("admin", enabled=True, source="oci:/a", superpowered=True, user_data=b"data")
 OFF = replace(WANTED, enabled=False)
 
 
@@ -44,6 +44,10 @@ class Bench:
         """Where it stands."""
         return self.worker.status().state
 
+    def is_in(self, state: ContainerState) -> bool:
+        """Return whether it stands there."""
+        return self.worker.status().state is state
+
     @property
     def starts(self) -> int:
         """How often it was started."""
@@ -67,7 +71,7 @@ async def test_enabling_starts_and_disabling_stops(bench: Bench) -> None:
     assert (bench.state, bench.worker.status().pid) == (ContainerState.RUNNING, 100)
     await bench.want(OFF)
 
-    assert bench.state == ContainerState.DISABLED
+    assert bench.is_in(ContainerState.DISABLED)
     assert bench.runner.log == ["clean", "write", "start", "clean"][1:]
     assert bench.runner.task.signals[0] == signal.SIGTERM
     assert bench.worker.status().last_exit == 143
@@ -102,7 +106,7 @@ async def test_one_that_ignores_term_is_killed_after_the_grace(bench: Bench) -> 
     assert (bench.state, bench.runner.task.running) == (ContainerState.STOPPING, True)
     await bench.clock.forward(1)
 
-    assert bench.state == ContainerState.DISABLED
+    assert bench.is_in(ContainerState.DISABLED)
     assert bench.worker.status().last_exit == 137
 
 
@@ -135,22 +139,22 @@ async def test_health_makes_the_delay_short_again(bench: Bench) -> None:
     await quiet()
     await bench.clock.forward(1)
 
-    assert bench.state == ContainerState.RUNNING
+    assert bench.is_in(ContainerState.RUNNING)
 
 
 async def test_what_cannot_start_waits_and_what_never_will_fails(bench: Bench) -> None:
     """A missing image is tried again; a source of the wrong kind waits for another setting."""
     bench.runner.refuse = [FailedError("no image", code="X"), UsageError("bad source", code="Y")]
     await bench.want(WANTED)
-    assert bench.state == ContainerState.WAITING
+    assert bench.is_in(ContainerState.WAITING)
     assert "no image [X]; next attempt in 1 s" in bench.worker.status().reason
     await bench.clock.forward(1)
-    assert bench.state == ContainerState.FAILED
+    assert bench.is_in(ContainerState.FAILED)
     await bench.clock.forward(1000)
     assert bench.starts == 2
     await bench.want(replace(WANTED, source="oci:/b"))
 
-    assert bench.state == ContainerState.RUNNING
+    assert bench.is_in(ContainerState.RUNNING)
 
 
 async def test_a_changed_wish_is_tried_at_once(bench: Bench) -> None:
@@ -161,7 +165,7 @@ async def test_a_changed_wish_is_tried_at_once(bench: Bench) -> None:
     await bench.clock.forward(2)
     await bench.want(replace(WANTED, source="oci:/b"))
 
-    assert bench.state == ContainerState.RUNNING
+    assert bench.is_in(ContainerState.RUNNING)
 
 
 async def test_a_container_that_ends_while_disabled_stays_down(bench: Bench) -> None:
@@ -207,7 +211,7 @@ async def test_the_exit_of_one_that_ended_meanwhile_is_known(bench: Bench) -> No
     assert bench.worker.status().last_exit == 3
     await bench.want(WANTED)
 
-    assert bench.state == ContainerState.RUNNING
+    assert bench.is_in(ContainerState.RUNNING)
 
 
 async def test_a_disabled_one_that_still_runs_is_stopped(bench: Bench) -> None:
@@ -215,7 +219,7 @@ async def test_a_disabled_one_that_still_runs_is_stopped(bench: Bench) -> None:
     bench.runner.left = (TwinTask(7), made(spec_of(WANTED)))
     await bench.want(OFF)
 
-    assert bench.state == ContainerState.DISABLED
+    assert bench.is_in(ContainerState.DISABLED)
     assert not bench.runner.tasks[0].running
 
 
@@ -224,11 +228,11 @@ async def test_clean_up_that_fails_is_tried_again(bench: Bench) -> None:
     await bench.want(WANTED)
     bench.runner.stuck = [FailedError("busy", code="B")]
     await bench.want(OFF)
-    assert bench.state == ContainerState.WAITING
+    assert bench.is_in(ContainerState.WAITING)
     assert "busy" in bench.worker.status().reason
     await bench.clock.forward(1)
 
-    assert bench.state == ContainerState.DISABLED
+    assert bench.is_in(ContainerState.DISABLED)
 
 
 async def test_a_file_that_cannot_be_written_stops_nothing(bench: Bench) -> None:
@@ -236,12 +240,12 @@ async def test_a_file_that_cannot_be_written_stops_nothing(bench: Bench) -> None
     await bench.want(WANTED)
     bench.runner.unwritable = FailedError("is a directory", code="D")
     await bench.want(replace(WANTED, user_data=b"new"))
-    assert bench.state == ContainerState.RUNNING
+    assert bench.is_in(ContainerState.RUNNING)
     assert "is a directory" in bench.worker.status().reason
     await bench.want(replace(OFF, user_data=b"new"))
 
     assert not bench.runner.task.running
-    assert bench.state == ContainerState.DISABLED
+    assert bench.is_in(ContainerState.DISABLED)
     assert "is a directory" in bench.worker.status().reason
     bench.runner.unwritable = None
     await bench.clock.forward(1)
@@ -271,10 +275,10 @@ async def test_letting_go_leaves_it_running(bench: Bench) -> None:
 
 async def test_a_defect_costs_a_delay(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     """An unforeseen exception ends neither the worker nor the daemon."""
-    bench.runner.refuse = [ValueError("odd")]  # type: ignore[list-item]  what is not foreseen
+    bench.runner.refuse = [ValueError("odd")]
     await bench.want(WANTED)
-    assert bench.state == ContainerState.WAITING
+    assert bench.is_in(ContainerState.WAITING)
     await bench.clock.forward(1)
 
-    assert bench.state == ContainerState.RUNNING
+    assert bench.is_in(ContainerState.RUNNING)
     assert "defect" in caplog.text

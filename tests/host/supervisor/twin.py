@@ -92,7 +92,7 @@ class TwinRunner:
         self.tasks: list[TwinTask] = []
         self.data: bytes | None = None
         self.deaf = False
-        self.refuse: list[SheltieError] = []
+        self.refuse: list[Exception] = []
         self.stuck: list[SheltieError] = []
         self.unwritable: SheltieError | None = None
         self.left: tuple[TwinTask | None, Made | None] = (None, None)
