@@ -127,7 +127,7 @@ async def _on_terminal(
     former = termios.tcgetattr(0)
     loop = asyncio.get_running_loop()
     try:
-        terminal_modes.setraw(0)
+        terminal_modes.setraw(0, termios.TCSADRAIN)  # what was typed ahead is kept
         loop.add_signal_handler(signal.SIGWINCH, lambda: process.resize(_size()))
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, process.kill)
@@ -136,7 +136,7 @@ async def _on_terminal(
         status = await process.wait()
         relay.finish()
     finally:
-        termios.tcsetattr(0, termios.TCSAFLUSH, former)
+        termios.tcsetattr(0, termios.TCSADRAIN, former)
         await process.end()
     return status
 
