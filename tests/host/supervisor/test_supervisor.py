@@ -43,7 +43,7 @@ class Host:
 
     def __init__(self, state: Path, run: Path, runtime: str) -> None:
         self.state, self.run, self.runtime = state, run, runtime
-        self.supervisor = Supervisor(state, run, runtime, grace=0.3)
+        self.supervisor = Supervisor(state, run, runtime, grace=0.05)
         self.layout = state / "layout"
         tiny.write(self.layout, ("sh", "-c", "echo up; exec sleep 1000"))
 
@@ -374,7 +374,9 @@ async def test_a_bad_one_holds_up_no_good_one(host: Host) -> None:
 
 async def test_one_that_ends_is_started_again(host: Host) -> None:
     """With its exit status in the status, after a second."""
-    await host.want(host.desired("one", command=("sh", "-c", "exit 7")))
+    mark = "/.bottlerocket/host-containers/current/mark"
+    script = f"test -e {mark} && exec sleep 1000; touch {mark}; exit 7"
+    await host.want(host.desired("one", command=("sh", "-c", script)))
     await host.eventually("one", ContainerState.WAITING)
     await host.eventually("one", ContainerState.RUNNING)
 
@@ -426,7 +428,7 @@ async def test_adopting_after_kill_9(host: Host) -> None:
     go.write_text("now\n")
     await asyncio.to_thread(wait_for, conmon)
     assert "now" in host.files("ends").log.read_text()
-    after = Supervisor(host.state, host.run, host.runtime, grace=0.3)
+    after = Supervisor(host.state, host.run, host.runtime, grace=0.05)
     await after.start()
     try:
         found = {one.name: one for one in after.status()}
@@ -447,6 +449,47 @@ async def test_adopting_after_kill_9(host: Host) -> None:
         await after.close()
 
 
+@pytest.mark.parametrize("moment", [0.0, 0.02, 0.04, 0.06, 0.1])
+async def test_kill_9_while_starting(host: Host, moment: float) -> None:
+    """Whatever was half done is cleared by the next supervisor, and the container runs."""
+    argv = [sys.executable, "-I", "-m", "tests.host.supervisor.stand"]
+    argv += [str(host.state), str(host.run), host.runtime]
+    wants = {"one": {"enabled": True, "source": f"oci:{host.layout}", "superpowered": True}}
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as daemon:
+        assert daemon.stdin is not None
+        assert daemon.stdout is not None
+        daemon.stdout.readline()
+        daemon.stdin.write(json.dumps(wants) + "\n")
+        daemon.stdin.flush()
+        await asyncio.sleep(moment)
+        daemon.kill()
+    after = Supervisor(host.state, host.run, host.runtime, grace=0.05)
+    await after.start()
+    try:
+        wish = host.desired("one", superpowered=True, source=f"oci:{host.layout}")
+        await after.apply({"one": wish})
+        await after.settled()
+        (status,) = after.status()
+        assert status.state is ContainerState.RUNNING, status
+        process = await after.exec("one", [b"echo", b"in"], size=None)
+        assert (await output_of(process))[0] == b"in\n"
+        await after.stop_all()
+    finally:
+        await after.close()
+
+
+async def test_conmon_killed(control: Host) -> None:
+    """The container runs on; that its exit status is lost is said, and it is started again."""
+    os.kill(int(control.files("control").conmon_pid.read_text()), signal.SIGKILL)
+    assert await control.sh("control", "echo in") == "in\n"
+    os.kill(control.status("control").pid, signal.SIGKILL)
+    status = await control.eventually("control", ContainerState.WAITING)
+
+    assert "status unknown" in status.reason
+    assert status.last_exit is None
+    await control.eventually("control", ContainerState.RUNNING)
+
+
 def wait_for(pidfd: int) -> None:
     """Wait until a process has ended."""
     import select
@@ -465,7 +508,7 @@ async def test_a_daemon_with_another_runtime_adopts(tmp_path: Path, run: Path) -
     await first.want(first.desired("one"))
     pid = first.status("one").pid
     await first.supervisor.close()
-    after = Supervisor(tmp_path, run, "crun", grace=0.3)
+    after = Supervisor(tmp_path, run, "crun", grace=0.05)
     await after.start()
     try:
         await after.apply({"one": first.desired("one")})
