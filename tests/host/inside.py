@@ -24,13 +24,8 @@ SECONDS = 280
 _stash = pytest.StashKey[dict[str, list[dict[str, Any]]]]()
 
 
-def left_behind() -> list[str]:
-    """Return what a stand-in left on the machine: processes cannot, cgroups might."""
-    return [str(path) for path in Path("/sys/fs/cgroup").glob("*/standin-*/sheltie*")]
-
-
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Report what the inner pytest found; in the inner one, run as usual."""
     module = getattr(item, "module", None)
     if REPORTS in os.environ or not getattr(module, "INSIDE", False):
@@ -45,6 +40,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
         report = hook.pytest_report_from_serializable(config=item.config, data=data)
         hook.pytest_runtest_logreport(report=report)
     hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    # The test before this one left set up what it shares with us; what the next one does not share
+    # has to go, as the usual protocol sees to.
+    item.session._setupstate.teardown_exact(nextitem)
     return True
 
 
