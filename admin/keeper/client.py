@@ -1,0 +1,98 @@
+"""Asking the keeper: what `admin rpc` and `admin status` do. Light: no event loop."""
+
+import socket
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from admin.keeper import place
+from contract.errors import SheltieError, UnavailableError, UsageError
+from contract.rpc import (
+    LINE_MAX,
+    AdminStatus,
+    Fault,
+    Reply,
+    Request,
+    decode_reply,
+    decode_request,
+    encode,
+)
+
+__all__ = ["ask_status", "relay"]
+
+ANSWER_SECONDS = 30.0
+
+
+class Conversation:
+    """One connection to the keeper, made at the first question."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[socket.socket, IO[bytes]] | None = None
+
+    def ask(self, line: bytes) -> bytes:
+        """Return the reply to one line. Raises UnavailableError (KEEPER_ABSENT)."""
+        connection, replies = self._opened or self._open()
+        try:
+            connection.sendall(line)
+            reply = replies.readline(LINE_MAX + 1)
+        except OSError:
+            reply = b""
+        if not reply.endswith(b"\n"):
+            self._opened = None
+            raise UnavailableError(
+                f"admin's keeper gave no answer at {self._path}",
+                hint="is `admin serve` running?",
+                code="KEEPER_ABSENT",
+            )
+        return reply
+
+    def _open(self) -> tuple[socket.socket, IO[bytes]]:
+        connection = place.connect(self._path)
+        connection.settimeout(ANSWER_SECONDS)
+        self._opened = (connection, connection.makefile("rb"))
+        return self._opened
+
+
+def relay(path: Path, requests: IO[bytes], replies: IO[bytes]) -> int:
+    """Ask the keeper each line of `requests`; return the exit status.
+
+    Each line gets its reply, an error reply too where the keeper is not there.
+    """
+    conversation, status = Conversation(path), 0
+    while line := requests.readline(LINE_MAX + 1):
+        if not line.strip():
+            continue
+        try:
+            reply = conversation.ask(_whole(line, requests))
+        except SheltieError as error:
+            reply = encode(Reply(_number(line), error=Fault(error.code, error.message, error.hint)))
+            status = error.exit_status
+        replies.write(reply)
+        replies.flush()
+    return status
+
+
+def ask_status(path: Path) -> AdminStatus:
+    """Return the keeper's status. Raises SheltieError."""
+    reply = decode_reply(Conversation(path).ask(encode(Request(1, "status"))))
+    return msgspec.convert(reply.result, AdminStatus)
+
+
+def _whole(line: bytes, requests: IO[bytes]) -> bytes:
+    """Return the line with its end. Raises UsageError for one that is too long, and skips it."""
+    if line.endswith(b"\n"):
+        return line
+    if len(line) <= LINE_MAX:
+        return line + b"\n"
+    while (more := requests.readline(LINE_MAX)) and not more.endswith(b"\n"):
+        continue
+    raise UsageError(f"rpc line longer than {LINE_MAX} bytes", code="RPC_MESSAGE")
+
+
+def _number(line: bytes) -> int:
+    try:
+        return decode_request(line).id
+    except SheltieError:
+        return 0

@@ -1,0 +1,68 @@
+"""The door's state as `admin status` and the rpc tell it. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from contract.errors import UnavailableError
+from contract.keyline import KeyLine
+from contract.rpc import AdminStatus, HostKeys, KeyShown, SessionShown
+
+__all__ = ["Report"]
+
+# A reply is one line of at most rpc.LINE_MAX bytes, whatever user-data holds.
+KEYS_MAX = 100
+PROBLEMS_MAX = 50
+SESSIONS_MAX = 100
+TEXT_MAX = 200
+"""In characters."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A moment of the door. `trouble` is why the SSH server does not answer; empty when it does.
+
+    `since` is RFC 3339 UTC: since when it is as it is.
+    """
+
+    user: str
+    usable: bool = True
+    since: str = ""
+    keys: tuple[KeyLine, ...] = ()
+    listen: tuple[tuple[str, int], ...] = ()
+    host_keys: tuple[str, ...] = ()
+    trouble: str = "the SSH server is starting"
+    problems: tuple[str, ...] = ()
+
+    def status(self, sessions: Sequence[SessionShown] = ()) -> AdminStatus:
+        """Return the status with the live sessions, cut to what a reply holds."""
+        troubles = (self.trouble,) if self.trouble else ()
+        return AdminStatus(
+            ready=bool(not self.trouble and self.keys and self.usable),
+            user=self.user,
+            since=self.since,
+            listen=list(self.listen),
+            keys=[
+                KeyShown(key.fingerprint, key.type, _short(key.comment))
+                for key in self.keys[:KEYS_MAX]
+            ],
+            sessions=list(sessions[:SESSIONS_MAX]),
+            problems=_short_list((*troubles, *self.problems)),
+        )
+
+    def host_keys_shown(self) -> HostKeys:
+        """Return the public host keys. Raises UnavailableError (DOOR_NOT_READY) before they are."""
+        if not self.host_keys:
+            raise UnavailableError(
+                f"no host keys yet: {self.trouble}", hint="try again", code="DOOR_NOT_READY"
+            )
+        return HostKeys(list(self.host_keys), list(self.listen), self.user)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= TEXT_MAX else f"{text[:TEXT_MAX]}…"
+
+
+def _short_list(problems: Sequence[str]) -> list[str]:
+    shown = [_short(problem) for problem in problems[:PROBLEMS_MAX]]
+    more = len(problems) - len(shown)
+    return [*shown, f"… and {more} more"] if more else shown

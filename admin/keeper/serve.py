@@ -1,0 +1,61 @@
+"""`admin serve`: door, watch and socket in one process that ends within two seconds of TERM."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import NoReturn
+
+from admin.keeper import place
+from admin.keeper.door import Door, Wishes
+from admin.keeper.log import event, set_up
+from admin.keeper.rpc import Service
+from admin.keeper.watch import watch
+
+__all__ = ["serve"]
+
+_log = logging.getLogger(__name__)
+
+GRACE_SECONDS = 1.5
+"""For the monitor and its sessions to end; DESIGN gives the keeper two."""
+
+
+def serve(wishes: Wishes, path: Path) -> NoReturn:
+    """Serve until TERM or INT, then end the process. Raises SheltieError before it serves."""
+    set_up()
+    held = place.lock(path.parent)
+    listening = place.bind(path)
+    if os.geteuid():
+        _log.warning(event("not-root", what="login is as the current user, and sheltie needs root"))
+    status = asyncio.new_event_loop().run_until_complete(_run(wishes, listening))
+    path.unlink(missing_ok=True)
+    os.close(held)
+    logging.shutdown()
+    # Not sys.exit: it would wait for a thread that makes an account or waits for the monitor, which
+    # gets its TERM as we go.
+    os._exit(status)
+
+
+async def _run(wishes: Wishes, listening: socket.socket) -> int:
+    """Run all parts until a signal; return the exit status, 1 when a part failed."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    door = Door(wishes)
+    tasks = [
+        loop.create_task(door.run(), name="door"),
+        loop.create_task(watch(wishes.user_data, door.changed), name="watch"),
+        loop.create_task(Service(door).serve(listening), name="rpc"),
+    ]
+    over = loop.create_task(ended.wait())
+    await asyncio.wait([over, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    failed = [task for task in tasks if task.done()]
+    for task in failed:
+        _log.critical(event("failed", part=task.get_name(), why=repr(task.exception())))
+    for task in tasks:
+        task.cancel()
+    _, left = await asyncio.wait(tasks, timeout=GRACE_SECONDS)
+    _log.info(event("ended", late=len(left) or ""))
+    return 1 if failed else 0
