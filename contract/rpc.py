@@ -11,6 +11,7 @@ import msgspec
 from contract.errors import SheltieError, UsageError
 
 __all__ = [
+    "KEYS_MAX",
     "LINE_MAX",
     "AdminStatus",
     "Fault",
@@ -26,6 +27,8 @@ __all__ = [
 
 LINE_MAX: Final = 64 * 1024
 """Longest line in bytes."""
+KEYS_MAX: Final = 100
+"""Most keys that a status shows, so that a reply stays one line."""
 
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
