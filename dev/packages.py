@@ -21,6 +21,7 @@ LOCK_SECONDS = 300
 
 # Debian package: the program it brings, and why it is needed.
 PACKAGES = {
+    "bash-static": ("bash-static", "the shell that sheltie's tests execute by descriptor"),
     "buildah": ("buildah", "builds the images without a daemon"),
     "busybox-static": ("busybox", "a tiny root file system for the runtime tests"),
     "ca-certificates": ("update-ca-certificates", "package registries over TLS"),
