@@ -60,9 +60,11 @@ async def _follow(descriptor: int, name: str, changed: Callable[[], None]) -> No
         while True:
             await readable.wait()
             readable.clear()
-            masks = [
-                mask for mask, one in _events(os.read(descriptor, _BUFFER)) if one in ("", name)
-            ]
+            try:
+                data = os.read(descriptor, _BUFFER)
+            except BlockingIOError:
+                continue  # the loop told of the same event twice, before and after we read it
+            masks = [mask for mask, one in _events(data) if one in ("", name)]
             if any(mask & ~ENDS for mask in masks):
                 changed()
             if any(mask & ENDS for mask in masks):
