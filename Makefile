@@ -14,21 +14,21 @@ setup: ## install what is missing: Debian packages, the virtual environment
 	@python3 -I dev/packages.py
 
 run: setup ## the main job, from a bare machine: a shell in control, or all of it when there is no terminal
-	@$(python) -m dev.play
+	@$(python) -m dev run
 
 up: setup ## the same in the background: leaves .sheltie/up.json
-	@$(python) -m dev.up up
+	@$(python) -m dev up
 
 down: ## end what `make up` began; leaves nothing
-	@if [ -x .venv/bin/python ]; then $(python) -m dev.up down; else echo "nothing is up"; fi
+	@if [ -x .venv/bin/python ]; then $(python) -m dev down; else echo "nothing is up"; fi
 
 test: setup ## set up, and pass every test (small counts)
-	@$(python) -m dev.images
+	@$(python) -m dev images
 	@$(quick)
 	@$(journey)
 
 soak: setup ## the large counts, by hand
-	@$(python) -m dev.images
+	@$(python) -m dev images
 	@SHELTIE_SOAK=1 $(python) -m pytest -p no:randomly -m "soak or e2e"
 
 lint: setup ## format, style, types, imports, shell scripts
@@ -40,13 +40,13 @@ lint: setup ## format, style, types, imports, shell scripts
 	@git ls-files -z images .ci | xargs -0 grep -lZE '^#!/bin/(ba)?sh|^#!/usr/bin/env bash' | xargs -0 -r shellcheck
 
 images: setup ## build both images into the cache and print where they lie
-	@$(python) -m dev.images
+	@$(python) -m dev images
 
 docs: setup ## write the pages that are made from the sources
 	@$(python) -m dev.errors --write
 
 bench: setup ## measure, side by side with what one would take instead
-	@$(python) -m dev.bench
+	@$(python) -m dev bench
 
 clean: down ## remove what a clone holds beside its files (the cache stays; CLEAN_CACHE=1 removes it too)
 	@rm -rf .sheltie .venv .ci/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +40,11 @@ print(json.dumps(times))
 """
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Print the table; return the exit status."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--no-cold", action="store_true", help="leave out the run without caches")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     os.umask(0o077)
     steps, site = Steps(), Site(CLONE / ".sheltie" / "bench")
     try:
@@ -181,7 +181,3 @@ def _cold() -> float:
             timeout=1800,
         )
         return time.perf_counter() - begun
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,6 +1,6 @@
 """Both images from their Dockerfiles, as OCI layouts in the cache, named by what went in.
 
-`python -I -m dev.images [--engine buildah|podman] [--force] [admin] [control]` prints where they
+`python -I -m dev images [--engine buildah|podman] [--force] [admin] [control]` prints where they
 lie. A call that finds them there takes a fraction of a second. The engines work in a storage of
 their own below the cache, in a closed room (`dev.workshop`), so that the machine's own container
 storage stays as it is, and an interrupted build leaves nothing running or mounted.
@@ -163,7 +163,7 @@ class _Told:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build and print a line `NAME PATH` for each image; return the exit status."""
-    parser = argparse.ArgumentParser(prog="dev.images", description="Build the images.")
+    parser = argparse.ArgumentParser(prog="make images", description="Build the images.")
     parser.add_argument("--engine", choices=ENGINES, default=ENGINES[0])
     parser.add_argument("--force", action="store_true", help="build anew, with no cached step")
     parser.add_argument("names", nargs="*", metavar="admin|control", help="both when none is named")
@@ -178,15 +178,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
             note.text = note.doing
     except SheltieError as error:
-        print(f"dev.images: {error.line()}", file=sys.stderr)
+        print(f"make images: {error.line()}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
-        print("dev.images: interrupted; nothing is left half done", file=sys.stderr)
+        print("make images: interrupted; nothing is left half done", file=sys.stderr)
         return 130
     for name, layout in built.items():
         print(name, layout)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

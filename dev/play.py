@@ -5,10 +5,12 @@ Without one it plays the whole job with the real ssh client, each step with its 
 0 only if every step held.
 """
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from contract.errors import FailedError, SheltieError
@@ -37,27 +39,31 @@ In admin, `sheltie` is a root shell on the host. {identity}
 """
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the main job; return the exit status."""
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    where = CLONE / ".sheltie" / "run"
+    parser.add_argument("--site", type=Path, default=where, help="where its files lie")
     os.umask(0o077)
-    site, steps = Site(CLONE / ".sheltie" / "run"), Steps()
+    site, steps = Site(parser.parse_args(arguments).site.resolve()), Steps()
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     try:
         standin = not machine.probe()
         steps.say(f"host: {'a stand-in' if standin else 'this machine'}{_why(standin)}")
-        stop(site)  # what an earlier run may have left behind
-        before = _machine()
         with ending(site):
+            stop(site)  # what an earlier run may have left behind
+            before = _machine()
             host = bring_up(site, steps, follow_parent=True)
             if interactive:
                 _shell(host)
             else:
                 _job(host, steps)
-        with steps.step("end everything"):
-            stop(site)
-            left = differences(before, _machine()) if standin else []
-            if left:
-                raise FailedError(f"left on the machine: {'; '.join(left[:5])}", code="LEFT_BEHIND")
+            with steps.step("end everything"):
+                stop(site)
+                left = differences(before, _machine()) if standin else []
+                if left:
+                    why = f"left on the machine: {'; '.join(left[:5])}"
+                    raise FailedError(why, code="LEFT_BEHIND")
     except SheltieError as error:
         print(f"make run: {error.line()}", file=sys.stderr)
         return error.exit_status
@@ -155,7 +161,3 @@ def _run(argv: list[str], stdin: str = "") -> str:
 def _hold(held: bool, why: str) -> None:
     if not held:
         raise FailedError(f"this step did not hold: {why}", code="STEP_FAILED")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,12 +149,12 @@ def _down(site: Site) -> None:
     steps.say(f"down: nothing runs at {site.root}")
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Run `up` or `down`; return the exit status."""
     parser = argparse.ArgumentParser(prog="make up/down", description=__doc__)
     parser.add_argument("verb", choices=["up", "down"])
     parser.add_argument("--site", type=Path, default=CLONE / ".sheltie", help="where its files lie")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     os.umask(0o077)
     try:
         {"up": _up, "down": _down}[arguments.verb](Site(arguments.site.resolve()))
@@ -165,7 +165,3 @@ def main() -> int:
         print(f"make {arguments.verb}: interrupted; nothing is left running", file=sys.stderr)
         return 130
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

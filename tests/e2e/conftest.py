@@ -14,7 +14,7 @@ CLONE = Path(__file__).resolve().parents[2]
 
 
 def _up(*arguments: str) -> None:
-    argv = [sys.executable, "-I", "-m", "dev.up", *arguments]
+    argv = [sys.executable, "-I", "-m", "dev", *arguments]
     subprocess.run(argv, cwd=CLONE, stdin=subprocess.DEVNULL, check=True, timeout=600)
 
 
