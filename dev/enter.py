@@ -79,6 +79,8 @@ def main() -> int:
     except SheltieError as error:
         print(f"enter: {error.line()}", file=sys.stderr)
         return error.exit_status
+    except KeyboardInterrupt:  # before there was a command to hand it on to
+        return 130
     return status if status >= 0 else 128 - status
 
 

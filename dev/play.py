@@ -107,11 +107,13 @@ def _job(host: Running, steps: Steps) -> None:
         _hold(ours == theirs, f"{ours} are not {theirs}")
     with steps.step("sheltie: the shell is nowhere on the host") as note:
         note.text = _ssh(host, answer, "sheltie", "readlink /proc/$$/exe").strip()
-        there = subprocess.run(host.on_host("test", "-e", note.text), check=False).returncode
+        argv = host.on_host("test", "-e", note.text)
+        there = subprocess.run(argv, capture_output=True, check=False).returncode
         _hold(there == 1, f"{note.text} exists on the host")
     with steps.step("sheltie COMMAND: output and exit code come through"):
         _hold(_ssh(host, answer, "sheltie echo here") == "here\n", "no output")
-        done = subprocess.run(_ssh_argv(host, answer, "sheltie sh -c 'exit 7'"), check=False)
+        argv = _ssh_argv(host, answer, "sheltie sh -c 'exit 7'")
+        done = subprocess.run(argv, capture_output=True, check=False)
         _hold(done.returncode == 7, f"exit code {done.returncode}")  # noqa: PLR2004  as asked for
     with steps.step("control: disable-admin-container"):
         _run(host.in_container("control", "disable-admin-container"))

@@ -4,6 +4,7 @@ Run on the host itself (`python -I -m dev.snapshot`) it prints one JSON object; 
 compared to show that coming and going left nothing. Sources: proc(5), proc_net(5).
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -38,19 +39,39 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
     return lines
 
 
-def _sockets(net: Path) -> list[str]:
-    found = []
+def _sockets(root: Path) -> list[str]:
+    """Return the listening sockets that a process of this host holds.
+
+    A stand-in shares its network with the machine, whose own sockets come and go.
+    """
+    held, found = _held(), []
     for name in ("tcp", "tcp6"):
-        for line in _lines(net / name):
+        for line in _lines(root / name):
             fields = line.split()
-            if fields[3] == _TCP_LISTEN:
+            # sl local remote st tx:rx tr:when retrnsmt uid timeout inode
+            if fields[3] == _TCP_LISTEN and fields[9] in held:
                 found.append(f"{name} {fields[1]}")
-    for line in _lines(net / "unix"):
+    for line in _lines(root / "unix"):
         fields = line.split()
-        # fields: Num RefCount Protocol Flags Type St Inode Path
-        if int(fields[3], 16) & _UNIX_LISTENS and len(fields) > 7:  # noqa: PLR2004
+        # Num RefCount Protocol Flags Type St Inode Path
+        listens = int(fields[3], 16) & _UNIX_LISTENS and fields[6] in held
+        if listens and len(fields) > 7:  # noqa: PLR2004
             found.append(f"unix {fields[7]}")
     return found
+
+
+def _held() -> set[str]:
+    """Return the inodes of the sockets that processes have open (proc_pid_fd(5))."""
+    inodes = set()
+    for entry in Path("/proc").glob("[0-9]*"):
+        # It may end while we look; and a machine may keep its own first process to itself.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            for descriptor in (entry / "fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    target = str(descriptor.readlink())
+                    if target.startswith("socket:["):
+                        inodes.add(target.removeprefix("socket:[").removesuffix("]"))
+    return inodes
 
 
 def _lines(path: Path) -> list[str]:

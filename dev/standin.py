@@ -77,13 +77,19 @@ def bring_up(
         "net": net,
         "follow": follow_parent,
     }
+    told, tell = os.pipe()
     try:
-        pid = _start(plan)
+        pid = _start(plan, told, tell)
+        made = Standin(name, pid, _start_time(pid), planned)
+        _remember(record, made)
+        os.write(tell, b"kept\n")
     except BaseException:
+        os.close(tell)  # whatever has come up by now sees the end of its stdin, and ends
         bring_down(record)
         raise
-    made = Standin(name, pid, _start_time(pid), planned)
-    _remember(record, made)
+    # With `follow` this end stays open for as long as this process lives: its end is the sign.
+    if not follow_parent:
+        os.close(tell)
     return made
 
 
@@ -123,9 +129,8 @@ def _remember(record: Path, known: Standin) -> None:
     write_file(record, json.dumps(document).encode())
 
 
-def _start(plan: Plan) -> int:
-    """Start the stand-in's PID 1 from a fresh process and return its pid."""
-    told, tell = os.pipe()
+def _start(plan: Plan, told: int, tell: int) -> int:
+    """Start the stand-in's PID 1 from a fresh process that reads from `told`; return its pid."""
     try:
         process = subprocess.Popen(
             [sys.executable, "-I", "-m", "dev.standin_root"],
@@ -140,9 +145,6 @@ def _start(plan: Plan) -> int:
     with contextlib.suppress(BrokenPipeError):  # it ended already, and says why
         os.write(tell, json.dumps(plan).encode() + b"\n")
     out, words = process.communicate()
-    # With `follow` this end stays open for as long as this process lives: its end is the sign.
-    if not plan["follow"] or not out:
-        os.close(tell)
     if not out:
         why = words.strip().splitlines()
         raise MachineError(

@@ -186,7 +186,8 @@ def _resolve(resolver: tuple[str, bytes] | None) -> None:
 def main() -> None:
     """Bring up the stand-in's PID 1: the plan is a line on stdin, the pid goes to stdout.
 
-    With `follow` a process stays behind until stdin ends, and the stand-in dies with it.
+    A second line says that the pid is remembered; where stdin ends before it, the stand-in does
+    too. With `follow` a process stays behind until stdin ends, and the stand-in dies with it.
     """
     plan: Plan = json.loads(sys.stdin.readline())
     cgroups.enter([Path(path) for path in plan["cgroups"]])
@@ -204,8 +205,10 @@ def main() -> None:
         os.waitpid(pid, 0)
         sys.exit(failure.decode())
     print(pid, flush=True)
-    if plan["follow"]:
-        _silence(1, 2)
+    _silence(1, 2)
+    if not sys.stdin.readline():
+        os.kill(pid, signal.SIGKILL)
+    elif plan["follow"]:
         # Until our maker's end of the pipe closes, or the stand-in has ended by itself.
         select.select([sys.stdin, os.pidfd_open(pid)], [], [])
     os._exit(0)

@@ -18,6 +18,7 @@ CLONE = Path(__file__).resolve().parents[2]
 LISTENING = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 MOMENTS = (0.1, 0.4, 0.8, 1.2, 1.8, 2.5, 3.5, 5.0)
 """Seconds after which the job is interrupted: setting up, starting, logging in, ending."""
+SOAK_MOMENTS = tuple(0.05 + number * 0.08 for number in range(80))
 
 
 def processes() -> Iterator[tuple[Path, str]]:
@@ -93,7 +94,9 @@ def test_the_machine_holds_nothing_afterwards(tmp_path: Path) -> None:
     assert not (site / "up.json").exists()
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment", [*MOMENTS, *(pytest.param(one, marks=pytest.mark.soak) for one in SOAK_MOMENTS)]
+)
 def test_an_interrupted_job_leaves_nothing(tmp_path: Path, moment: float) -> None:
     """Ctrl-C at any moment: one line, status 130, and nothing of it is left."""
     site, mounts = tmp_path / "site", Path("/proc/self/mountinfo").read_text()

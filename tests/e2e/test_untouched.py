@@ -10,22 +10,24 @@ from tests.e2e.terminal import Terminal
 
 pytestmark = [pytest.mark.e2e, pytest.mark.image, pytest.mark.privileged, pytest.mark.timeout(180)]
 
-LISTENING = "0A"  # TCP_LISTEN, include/net/tcp_states.h
+TCP_LISTENS = "0A"  # TCP_LISTEN, include/net/tcp_states.h
+UNIX_LISTENS = "00010000"  # __SO_ACCEPTCON, include/linux/net.h
 
 
 def picture(host: Host) -> dict[str, set[str]]:
     """What the host shows of itself: mounts, listening sockets, /etc, processes."""
     etc = host.text("host", "find", "/etc", "-printf", "%p %m %s %T@\\n")
-    unix = host.text("host", "cat", "/proc/net/unix").splitlines()[1:]
-    tcp = [
-        line for name in ("tcp", "tcp6") for line in proc_net(host, name) if line[3] == LISTENING
-    ]
+    listing = host.text("host", "sh", "-c", "ls -l /proc/[0-9]*/fd 2>/dev/null || true")
+    held = set(re.findall(r"socket:\[(\d+)\]", listing))
+    unix = [line for line in proc_net(host, "unix") if line[3] == UNIX_LISTENS and len(line) > 7]
+    tcp = [line for name in ("tcp", "tcp6") for line in proc_net(host, name)]
     processes = host.text("host", "ps", "-e", "-o", "pid=,comm=,args=").splitlines()
+    # A stand-in shares its network with the machine: what no process of the host holds is not its.
     return {
         "mounts": set(host.text("host", "cat", "/proc/1/mountinfo").splitlines()),
         "etc": set(etc.splitlines()),
-        "tcp": {line[1] for line in tcp},
-        "unix": {line.split()[7] for line in unix if re.search(r" 00010000 .* /", line)},
+        "tcp": {line[1] for line in tcp if line[3] == TCP_LISTENS and line[9] in held},
+        "unix": {line[7] for line in unix if line[6] in held},
         "processes": {line for line in processes if not re.search(r" ps -e | \[", line)},
     }
 

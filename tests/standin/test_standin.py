@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -193,8 +194,6 @@ def test_it_dies_with_the_parent_that_it_follows(tmp_path: Path) -> None:
         descriptor = os.pidfd_open(pid)
         parent.kill()
     try:
-        import select
-
         assert select.select([descriptor], [], [], 10)[0]
     finally:
         os.close(descriptor)
@@ -239,6 +238,32 @@ def test_a_failing_start_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         bring_up(record=tmp_path / "record.json", binds=[], state=state)
 
     assert list(tmp_path.glob("*.json")) == []
+
+
+def test_one_that_nobody_remembers_ends(tmp_path: Path) -> None:
+    """When its maker dies before it has remembered the pid, the stand-in ends by itself."""
+    record, state = tmp_path / "record.json", tmp_path / "state"
+    state.mkdir()
+    script = (
+        "import os, pathlib, sys; from dev import standin\n"
+        "record, state = map(pathlib.Path, sys.argv[1:])\n"
+        "def die(_record, made):\n"
+        "    if made.pid: os.write(1, f'{made.pid}\\n'.encode()); os._exit(1)\n"
+        "    remember(_record, made)\n"
+        "remember, standin._remember = standin._remember, die\n"
+        "standin.bring_up(record=record, binds=[], state=state)\n"
+    )
+    command = [sys.executable, "-I", "-c", script, str(record), str(state)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    try:
+        descriptor = os.pidfd_open(int(done.stdout))
+    except ProcessLookupError:
+        descriptor = -1
+    if descriptor >= 0:
+        assert select.select([descriptor], [], [], 10)[0]
+        os.close(descriptor)
+    bring_down(record)
+    assert not record.exists()
 
 
 @pytest.mark.parametrize("runtime", ["crun", "runc"])
