@@ -3,6 +3,7 @@
 An entry point of its own, because Ctrl-C may come while the rest is still being imported.
 """
 
+import errno
 import importlib
 import sys
 
@@ -19,10 +20,20 @@ def main() -> int:
         module = importlib.import_module(f"dev.{MODULES[verb]}")
         words = sys.argv[1:] if verb in {"up", "down"} else sys.argv[2:]
         status: int = module.main(words)
+    except OSError as error:
+        print(f"make {verb}: {_line(error)} [MACHINE]", file=sys.stderr)
+        return 6
     except KeyboardInterrupt:
         print(f"make {verb}: interrupted; nothing is left running", file=sys.stderr)
         return 130
     return status
+
+
+def _line(error: OSError) -> str:
+    """Return what is wrong with the machine, and the next step where there is one to name."""
+    hint = "; make room there and run it again" if error.errno == errno.ENOSPC else ""
+    where = f": {error.filename}" if error.filename else ""
+    return f"{error.strerror or error}{where}{hint}"
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def build(
     (cache() / "images").mkdir(parents=True, exist_ok=True)
     tarball = base.build(lambda text: report(f"base: {text}"))
     with alone(cache() / "images.lock", report):
-        need_room(cache(), ROOM_NEEDED)
+        need_room(cache(), ROOM_NEEDED, ", or point XDG_CACHE_HOME to a larger disk")
         shop = cache() / "build"
         _tidy(shop)
         contexts = {name: shop / "tmp" / f"context-{name}" for name in names}

@@ -20,6 +20,7 @@ from dev.site import CLONE, PYTHON, Site
 from dev.snapshot import Snapshot, differences
 from dev.steps import Steps
 from dev.up import bring_up, enable, ending, make_identity
+from dev.workshop import need_root
 
 __all__ = ["main"]
 
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     site, steps = Site(parser.parse_args(arguments).site.resolve()), Steps()
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     try:
+        need_root()
         standin = not machine.probe()
         steps.say(f"host: {'a stand-in' if standin else 'this machine'}{_why(standin)}")
         with ending(site):

@@ -69,7 +69,8 @@ class Site:
         """The daemon's run directory, as the host sees it."""
         return Path(RUN)
 
-    def make(self) -> None:
-        """Make the directories, 0700."""
+    def make(self) -> Path:
+        """Make the directories, 0700, and return the root."""
         for path in (self.root, self.state, self.identity.parent):
             ensure_directory(path)
+        return self.root

@@ -30,10 +30,13 @@ from dev.running import (
 )
 from dev.site import CLONE, Site
 from dev.steps import Steps
+from dev.workshop import need_room, need_root
 
 __all__ = ["bring_up", "enable", "ending", "make_identity"]
 
 ENABLE_SECONDS = 180
+ROOM_NEEDED = 800 << 20
+"""Both images unpacked, and some room to work in, in bytes."""
 
 
 @contextlib.contextmanager
@@ -62,6 +65,8 @@ def bring_up(site: Site, steps: Steps, *, follow_parent: bool) -> Running:
     """Bring up a host with control running and admin shut. Raises SheltieError."""
     with steps.step("build the images") as note:
         built = dev.images.build(("admin", "control"), note.update)
+    if not (site.state / "images").exists():
+        need_room(site.make(), ROOM_NEEDED)
     with steps.step("bring up the host") as note:
         host = find_host(site, follow_parent=follow_parent)
         note.text = f"PID 1 is {host.pid}" if host.standin else "this machine"
@@ -90,7 +95,8 @@ def enable(host: Running, key: str) -> dict[str, Any]:
         argv, input=key.encode(), capture_output=True, check=False, timeout=ENABLE_SECONDS
     )
     if done.returncode:
-        raise FailedError(done.stderr.decode(errors="replace").strip(), code="ENABLE_FAILED")
+        words = done.stderr.decode(errors="replace").strip().splitlines()
+        raise FailedError(words[-1] if words else "enabling failed", code="ENABLE_FAILED")
     answer: dict[str, Any] = json.loads(done.stdout)
     write_file(host.site.known_hosts, ("\n".join(answer["known_hosts"]) + "\n").encode())
     return answer
@@ -157,6 +163,7 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     os.umask(0o077)
     try:
+        need_root()
         {"up": _up, "down": _down}[arguments.verb](Site(arguments.site.resolve()))
     except SheltieError as error:
         print(f"make {arguments.verb}: {error.line()}", file=sys.stderr)

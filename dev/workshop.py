@@ -162,7 +162,7 @@ def failure(what: str, lines: Sequence[str]) -> FailedError | MachineError:
 def need_root() -> None:
     """Raise MachineError when not root."""
     if os.geteuid() != 0:
-        raise MachineError("building images needs root", hint="use sudo", code="NOT_ROOT")
+        raise MachineError("this needs root", hint="use sudo", code="NOT_ROOT")
 
 
 def need_programs(*names: str) -> None:
@@ -174,13 +174,13 @@ def need_programs(*names: str) -> None:
             )
 
 
-def need_room(directory: Path, size: int) -> None:
+def need_room(directory: Path, size: int, way_out: str = "") -> None:
     """Raise MachineError when the disk of `directory` has less than `size` bytes free."""
     free = shutil.disk_usage(directory).free
     if free < size:
         raise MachineError(
             f"{directory} has {free // 2**20} MiB free and {size // 2**20} are needed",
-            hint="free some room, or point XDG_CACHE_HOME to a larger disk",
+            hint=f"free some room there{way_out}",
             code="NO_ROOM",
         )
 
