@@ -24,12 +24,14 @@ State = Annotated[
     Path | None,
     typer.Option(
         "--state",
+        readable=False,  # the keeper says itself what is wrong with it, with a code
         help=f"Directory that lasts: host keys, and with --state the keeper's socket too."
         f" [{places.PERSISTENT}, with the socket {places.KEEPER_SOCKET}]",
     ),
 ]
 UserData = Annotated[
-    Path | None, typer.Option("--user-data", help="The user-data file. [STATE/user-data]")
+    Path | None,
+    typer.Option("--user-data", help="The user-data file. [STATE/user-data]", readable=False),
 ]
 Listen = Annotated[
     str | None,

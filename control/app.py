@@ -29,7 +29,12 @@ Socket = Annotated[
 ]
 State = Annotated[
     Path,
-    typer.Option("--state", help="Directory that lasts: which keys were handed over.", hidden=True),
+    typer.Option(
+        "--state",
+        help="Directory that lasts: which keys were handed over.",
+        hidden=True,
+        readable=False,  # a host of ours keeps it to root, and needs nothing of it
+    ),
 ]
 Keys = Annotated[
     list[str] | None,

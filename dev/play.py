@@ -28,15 +28,10 @@ NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
 STEP_SECONDS = 120
 
 WELCOME = """
-This is the control container: unprivileged, and the only thing in it that matters is the host API.
+A shell in the control container follows. Leaving it ends everything: nothing stays.
+A key for trying it out (its private half is {identity}):
 
-  enable-admin-container --key "$(cat)"   paste your public key, then Ctrl-D twice
-  enter-admin-container                   a root shell in admin without SSH
-  control status                          the containers, the door, who is in
-  disable-admin-container                 shut the door
-  exit                                    end everything: nothing stays
-
-In admin, `sheltie` is a root shell on the host. {identity}
+  enable-admin-container --key "{key}"
 """
 
 
@@ -86,8 +81,8 @@ def _machine() -> Snapshot:
 
 
 def _shell(host: Running) -> None:
-    identity = make_identity(host.site)
-    print(WELCOME.format(identity=f"A key for trying it out:\n\n  {identity}\n"), flush=True)
+    key = make_identity(host.site)
+    print(WELCOME.format(key=key, identity=host.site.identity), flush=True)
     argv = host.hostd("exec", "control", "--tty", "--user", "ssm-user", "--", "bash", "-l")
     subprocess.run(argv, check=False)
 

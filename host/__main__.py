@@ -31,10 +31,19 @@ class Runtime(StrEnum):
     NONE = "none"
 
 
-State = Annotated[Path, typer.Option("--state", help="Directory of all that must last.")]
-Run = Annotated[Path, typer.Option("--run", help="Directory of sockets; its path must be short.")]
+# readable=False: the daemon says itself what is wrong with a place, in one line with its code.
+State = Annotated[
+    Path, typer.Option("--state", help="Directory of all that must last.", readable=False)
+]
+Run = Annotated[
+    Path,
+    typer.Option("--run", help="Directory of sockets; its path must be short.", readable=False),
+]
 Socket = Annotated[
-    Path | None, typer.Option("--socket", help="The host's own API socket. [RUN/api/host/api.sock]")
+    Path | None,
+    typer.Option(
+        "--socket", help="The host's own API socket. [RUN/api/host/api.sock]", readable=False
+    ),
 ]
 RuntimeOption = Annotated[
     Runtime, typer.Option("--runtime", help="What runs containers; `none` serves the API alone.")

@@ -123,3 +123,25 @@ def test_ssm_user_may_use_the_tools(host: Host) -> None:
     groups = host.text("control", "python3", "-I", "-c", script)
 
     assert {"api", "users"} <= set(groups.split())
+
+
+AS_SSM_USER = (
+    "import os, pwd, sys; user = pwd.getpwnam('ssm-user');"
+    " os.initgroups('ssm-user', user.pw_gid); os.setgid(user.pw_gid); os.setuid(user.pw_uid);"
+    " os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+
+def test_ssm_user_walks_the_whole_path(host: Host) -> None:
+    """Status, enabling, a command in admin, disabling: all of it without root in control."""
+    as_user = ("python3", "-I", "-c", AS_SSM_USER)
+    host.disable()
+    assert "SHUT" in host.text("control", *as_user, "control", "status")
+    host.run("control", *as_user, "enable-admin-container", "--key", host.own_key(), timeout=120)
+    assert "OPEN" in host.text("control", *as_user, "control", "status")
+    script = b"id -u; exit 3\n"
+    done = host.run("control", *as_user, "enter-admin-container", stdin=script, check=False)
+    assert (done.returncode, done.stdout) == (3, b"0\n")
+    host.run("control", *as_user, "disable-admin-container")
+
+    assert "SHUT" in host.text("control", *as_user, "control", "status")
