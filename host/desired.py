@@ -19,6 +19,7 @@ class Desired:
 
     `user_data` holds the effective bytes (owner's and handed-over keys merged); None leaves the
     container's file as it is, as upstream does. It is no part of what makes a container restart.
+    `environment` comes on top of the image's; `certificates` are PEM that this host trusts besides.
     """
 
     name: str
@@ -27,6 +28,8 @@ class Desired:
     superpowered: bool = False
     command: tuple[str, ...] = ()
     user_data: bytes | None = field(default=None, repr=False)
+    environment: tuple[tuple[str, str], ...] = ()
+    certificates: bytes = field(default=b"", repr=False)
 
 
 class ExecProcess(Protocol):

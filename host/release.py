@@ -8,13 +8,10 @@ strictly: up to three leading numbers of VERSION_ID count, missing ones are 0, l
 import re
 from collections.abc import Mapping
 
+from contract.values import SEMVER
+
 __all__ = ["os_info", "read"]
 
-_NUMBER = r"(0|[1-9][0-9]*)"
-_WORD = r"(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
-_SEMVER = re.compile(
-    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(-{_WORD}(\.{_WORD})*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?"
-)
 _NUMBERS = re.compile(r"[0-9]{1,18}")
 
 
@@ -42,7 +39,7 @@ def os_info(release: Mapping[str, str], arch: str) -> dict[str, str]:
 
 
 def _semver(text: str) -> str:
-    if _SEMVER.fullmatch(text):
+    if SEMVER.fullmatch(text):
         return text
     numbers = [int(number) for number in _NUMBERS.findall(text.partition("-")[0])[:3]]
     return ".".join(str(number) for number in [*numbers, 0, 0, 0][:3])

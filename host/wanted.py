@@ -2,34 +2,72 @@
 
 import base64
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
-from contract.settings import HostContainer, Settings
-from contract.userdata import merge_keys, redact
+from contract.settings import HostContainer, Network, PemCertificate, Settings, Updates
+from contract.userdata import REDACTED, merge_keys, redact
 from host.callers import ADMIN, ADMIN_USER_DATA, Caller
 from host.desired import Desired
 from host.store import key, tree
 from host.store.state import Live
 
-__all__ = ["affected", "desired", "shown"]
+__all__ = ["SERVICES", "affected", "affected_services", "desired", "shown", "updates"]
 
 _CONTAINERS = ("settings", "host-containers")
+_SERVICE: Final = "host-containers"
+SERVICES: Final = (_SERVICE,)
+"""What acts on settings here. Upstream has one for each of the programs that it configures."""
+
+_AFFECTED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
+    _CONTAINERS: (_SERVICE,),
+    ("settings", "network", "https-proxy"): (_SERVICE,),
+    ("settings", "network", "no-proxy"): (_SERVICE,),
+    ("settings", "pki"): (_SERVICE,),
+    # Read when they are needed, by whoever pulls, updates or asks; nothing restarts for them.
+    ("settings", "container-registry"): (),
+    ("settings", "network", "hostname"): (),
+    ("settings", "updates"): (),
+    ("settings", "motd"): (),
+}
+"""Upstream's table of affected services (shared-defaults), as far as there is something to affect.
+
+Of container-registry upstream restarts every host container; here it concerns pulls only.
+"""
+
+_SECRETS: Final = frozenset({"password", "auth", "identitytoken"})
+_NO_PROXY: Final = ("localhost", "127.0.0.1")
 
 
 def desired(live: Live) -> dict[str, Desired]:
     """Return every container that the settings name, with effective user-data."""
-    settings = msgspec.convert(tree.nest(live.settings), Settings)
+    settings = _settings(live)
+    shared = _environment(settings.network or Network()), _certificates(settings.pki or {})
     containers = settings.host_containers or {}
-    return {name: _desired(name, container, live) for name, container in containers.items()}
+    return {name: _desired(name, one, live, *shared) for name, one in containers.items()}
+
+
+def updates(live: Live) -> Updates:
+    """Return the settings that updates go by."""
+    return _settings(live).updates or Updates()
+
+
+def affected_services(name: str) -> tuple[str, ...] | None:
+    """Return which services a setting (or a group of them) affects; None for an unknown one."""
+    segments = key.split(name)
+    for known, services in _AFFECTED.items():
+        if segments[: len(known)] == known:
+            return services
+    return None
 
 
 def affected(names: Iterable[str] | None, containers: Iterable[str]) -> set[str]:
     """Return which containers changed settings concern; None stands for all of the settings.
 
-    As upstream: a container's own settings concern it, settings elsewhere concern every one
-    (core-kit host-containers). A message of the day concerns none.
+    As upstream: a container's own settings concern it, others that concern host containers concern
+    every one (core-kit host-containers), and so does a setting that nobody knows.
     """
     if names is None:
         return set(containers)
@@ -38,7 +76,7 @@ def affected(names: Iterable[str] | None, containers: Iterable[str]) -> set[str]
         segments = key.split(name)
         if segments[:2] == _CONTAINERS:
             concerned.update(segments[2:3])
-        elif segments != ("settings", "motd"):
+        elif affected_services(name) != ():
             return set(containers)
     return concerned & set(containers)
 
@@ -53,13 +91,20 @@ def shown(live: Live, caller: Caller) -> Mapping[str, Any]:
     settings = dict(live.settings)
     if live.handed:
         settings[ADMIN_USER_DATA] = _encoded(_effective(settings.get(ADMIN_USER_DATA), live))
-    for name, value in settings.items():
-        if key.split(name)[-1] == "user-data" and value:
-            settings[name] = _encoded(redact(base64.b64decode(value)))
-    return settings
+    return {name: _redacted(key.split(name), value) for name, value in settings.items()}
 
 
-def _desired(name: str, container: HostContainer, live: Live) -> Desired:
+def _settings(live: Live) -> Settings:
+    return msgspec.convert(tree.nest(live.settings), Settings)
+
+
+def _desired(
+    name: str,
+    container: HostContainer,
+    live: Live,
+    environment: tuple[tuple[str, str], ...],
+    certificates: bytes,
+) -> Desired:
     return Desired(
         name=name,
         enabled=container.enabled or False,
@@ -67,7 +112,24 @@ def _desired(name: str, container: HostContainer, live: Live) -> Desired:
         superpowered=container.superpowered or False,
         command=tuple(container.command or ()),
         user_data=_user_data(name, container.user_data, live),
+        environment=environment,
+        certificates=certificates,
     )
+
+
+def _environment(network: Network) -> tuple[tuple[str, str], ...]:
+    """Return upstream's proxy variables (core-kit proxy-env): never HTTP_PROXY, always NO_PROXY."""
+    without = ",".join(dict.fromkeys((*(network.no_proxy or ()), *_NO_PROXY)))
+    proxied = {"HTTPS_PROXY": network.https_proxy} if network.https_proxy else {}
+    return tuple(
+        (spelled, value)
+        for name, value in {**proxied, "NO_PROXY": without}.items()
+        for spelled in (name, name.lower())
+    )
+
+
+def _certificates(pki: Mapping[str, PemCertificate]) -> bytes:
+    return b"".join(pki[name].bundle() for name in sorted(pki) if pki[name].trusted)
 
 
 def _user_data(name: str, value: str | None, live: Live) -> bytes | None:
@@ -81,6 +143,41 @@ def _user_data(name: str, value: str | None, live: Live) -> bytes | None:
 def _effective(value: str | None, live: Live) -> bytes:
     own = base64.b64decode(value or "")
     return merge_keys(own, [entry.key for entry in live.handed]) if live.handed else own
+
+
+def _redacted(segments: tuple[str, ...], value: Any) -> Any:
+    match segments:
+        case (*_, "user-data") if value:
+            return _encoded(redact(base64.b64decode(value)))
+        # A proxy's password stays: every container has it in its environment.
+        case ("settings", "container-registry" | "updates", *_):
+            return _without_secrets(value)
+        case _:
+            return value
+
+
+def _without_secrets(value: Any) -> Any:
+    match value:
+        case dict():
+            return {
+                name: REDACTED if name in _SECRETS and part else _without_secrets(part)
+                for name, part in value.items()
+            }
+        case list():
+            return [_without_secrets(part) for part in value]
+        case str() if "@" in value:
+            return _without_login(value)
+        case _:
+            return value
+
+
+def _without_login(text: str) -> str:
+    """Return a URL without what stands before its host's @."""
+    try:
+        login, at, _ = urlsplit(text if "://" in text else f"//{text}").netloc.rpartition("@")
+    except ValueError:
+        return REDACTED
+    return text.replace(f"{login}{at}", f"{REDACTED}@", 1) if at else text
 
 
 def _encoded(data: bytes) -> str:
