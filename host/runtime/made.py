@@ -23,6 +23,7 @@ class Made(msgspec.Struct, frozen=True, rename="kebab"):
     since: str
     restarts: int = 0
     last_exit: int | None = None
+    environment: tuple[tuple[str, str], ...] = ()
     version: int = VERSION
 
 

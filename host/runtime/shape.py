@@ -44,7 +44,10 @@ class ImageProcess:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One container to make. `cgroup` is its cgroup's absolute path; `rootfs` its mounted root."""
+    """One container to make. `cgroup` is its cgroup's absolute path; `rootfs` its mounted root.
+
+    `environment` comes on top of the image's.
+    """
 
     name: str
     superpowered: bool
@@ -53,6 +56,7 @@ class Wish:
     cgroup: str
     persistent: str
     api: str
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 def config(wish: Wish, host: HostFacts) -> dict[str, Any]:
@@ -77,7 +81,7 @@ def _normal(wish: Wish, host: HostFacts) -> dict[str, Any]:
         "readonlyPaths": list(_READONLY),
         "rootfsPropagation": "rprivate",
     }
-    process = _process(wish.process, caps, host, new_privileges=False)
+    process = _process(wish, caps, host, new_privileges=False)
     return {"process": process, "mounts": normal_mounts(wish.name, wish, host), "linux": linux}
 
 
@@ -88,7 +92,7 @@ def _superpowered(wish: Wish, host: HostFacts) -> dict[str, Any]:
         "resources": _resources(devices=True),
         "rootfsPropagation": "rshared",
     }
-    process = _process(wish.process, caps, host, new_privileges=True)
+    process = _process(wish, caps, host, new_privileges=True)
     return {
         "process": process,
         "mounts": superpowered_mounts(wish.name, wish, host),
@@ -97,19 +101,25 @@ def _superpowered(wish: Wish, host: HostFacts) -> dict[str, Any]:
 
 
 def _process(
-    image: ImageProcess, caps: list[str], host: HostFacts, *, new_privileges: bool
+    wish: Wish, caps: list[str], host: HostFacts, *, new_privileges: bool
 ) -> dict[str, Any]:
+    image = wish.process
     return {
         "terminal": False,
         "user": dict(image.user),
         "args": list(image.args),
-        "env": list(image.env),
+        "env": _environment(image.env, dict(wish.environment)),
         "cwd": image.cwd,
         # Nothing inheritable and nothing ambient: a user other than root gets none of them.
         "capabilities": {"bounding": caps, "effective": caps, "permitted": caps},
         "rlimits": [_open_files(host.open_files)],
         "noNewPrivileges": not new_privileges,
     }
+
+
+def _environment(image: tuple[str, ...], more: dict[str, str]) -> list[str]:
+    kept = [pair for pair in image if pair.partition("=")[0] not in more]
+    return [*kept, *(f"{name}={value}" for name, value in more.items())]
 
 
 def _open_files(hard: int) -> dict[str, Any]:

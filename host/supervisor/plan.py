@@ -15,6 +15,7 @@ class Spec:
     source: str
     superpowered: bool
     command: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def plan(desired: Desired, actual: Actual) -> Sequence[Step]:
 
 def spec_of(desired: Desired) -> Spec:
     """Return what the container is to be made of."""
-    return Spec(desired.source or "", desired.superpowered, desired.command)
+    return Spec(desired.source or "", desired.superpowered, desired.command, desired.environment)
 
 
 def _why(running: Spec, wanted: Spec | None) -> str:
@@ -101,7 +102,7 @@ def _why(running: Spec, wanted: Spec | None) -> str:
         return "disabled"
     changed = [
         name
-        for name in ("source", "superpowered", "command")
+        for name in ("source", "superpowered", "command", "environment")
         if getattr(running, name) != getattr(wanted, name)
     ]
     return f"{' and '.join(changed)} changed"

@@ -95,6 +95,7 @@ class ContainerRunner:
                 utc_now(),
                 restarts,
                 last_exit,
+                spec.environment,
             )
             # Before it runs: whoever finds it running knows what it was made of.
             made.save(self._files, known)
@@ -137,4 +138,5 @@ class ContainerRunner:
             self._cgroups.path(self._files.name),
             str(self._files.persistent),
             str(self._files.api),
+            spec.environment,
         )

@@ -267,7 +267,7 @@ class Worker:
 
 
 def _spec(known: Made) -> Spec:
-    return Spec(known.source, known.superpowered, known.command)
+    return Spec(known.source, known.superpowered, known.command, known.environment)
 
 
 def _without_user_data(desired: Desired | None) -> Desired | None:

@@ -72,6 +72,21 @@ def test_the_process_is_the_images() -> None:
     assert shaped(superpowered=True)["linux"]["cgroupsPath"] == "/sheltie/x"
 
 
+@pytest.mark.parametrize("superpowered", [False, True])
+def test_the_environment_of_the_host_comes_on_top(*, superpowered: bool) -> None:
+    """What the host says replaces what the image says of the same variable, and is added."""
+    process = ImageProcess(("/init",), ("PATH=/bin", "no_proxy=x", "A=b=c"), "/", {})
+    own = (("no_proxy", "localhost"), ("HTTPS_PROXY", "http://p:1"))
+    wish = Wish("x", superpowered, process, "/r", "/c", "/s", "/a", own)
+
+    assert config(wish, facts())["process"]["env"] == [
+        "PATH=/bin",
+        "A=b=c",
+        "no_proxy=localhost",
+        "HTTPS_PROXY=http://p:1",
+    ]
+
+
 def test_an_unprivileged_container_has_its_own_namespaces_and_the_hosts_network() -> None:
     """Pid, ipc, uts, mount and cgroup are its own, net and user the host's."""
     assert kinds(shaped(superpowered=False)) == {"pid", "ipc", "uts", "mount", "cgroup"}

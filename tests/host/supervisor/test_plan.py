@@ -52,11 +52,12 @@ def test_user_data_alone_restarts_nothing() -> None:
 
 
 def test_a_change_of_what_runs_restarts() -> None:
-    """Source, superpowered and command each restart, and the step says why."""
+    """Source, superpowered, command and environment each restart, and the step says why."""
     changes = {
         "source": replace(WANTED, source="oci:/b"),
         "superpowered": replace(WANTED, superpowered=False),
         "command": replace(WANTED, command=()),
+        "environment": replace(WANTED, environment=(("NO_PROXY", "x"),)),
     }
     for field, wanted in changes.items():
         stop, start = plan(wanted, RUNNING)

@@ -151,5 +151,13 @@ def made(spec: Spec, restarts: int = 0, last_exit: int | None = None) -> Made:
     """Return what a twin's container is made of."""
     since = "2026-01-01T00:00:00Z"
     return Made(
-        "twin", spec.source, spec.superpowered, spec.command, "sha256:0", since, restarts, last_exit
+        "twin",
+        spec.source,
+        spec.superpowered,
+        spec.command,
+        "sha256:0",
+        since,
+        restarts,
+        last_exit,
+        spec.environment,
     )
