@@ -1,0 +1,171 @@
+"""Updates as the API orders them: one command at a time, answered before it is done."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from contract import durable, settings
+from contract.errors import FailedError, NotFoundError, SheltieError
+from contract.update import Command, CommandResult, CommandStatus, Partition, UpdateStatus
+from host.logline import event
+from host.update import machine
+from host.update.choice import Offer, offer
+from host.update.seam import Engine
+
+__all__ = ["Updates"]
+
+FILE_MAX: Final = 1 << 20
+VERSION: Final = 1
+
+_log = logging.getLogger("host.update")
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    version: int
+    status: UpdateStatus
+
+
+class Updates:
+    """The verbs on an engine. `wish` gives the settings of the moment.
+
+    `file` keeps the status over a restart of the daemon; it lies in a run directory, so that the
+    status is lost at a reboot, as upstream's is.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        wish: Callable[[], settings.Updates] = settings.Updates,
+        file: Path | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._engine, self._wish, self._file, self._now = engine, wish, file, now
+        self._status = None if file is None else _load(file)
+        self._busy = False
+        self._work: asyncio.Task[None] | None = None
+
+    def status(self) -> UpdateStatus:
+        """Return the status.
+
+        Raises LockedError while a command is at work, NotFoundError (UPDATE_UNKNOWN) before one.
+        """
+        if self._busy:
+            why = "Unable to obtain shared lock for reading update status: a command is at work"
+            raise machine.LockedError(why)
+        if self._status is None:
+            raise NotFoundError(
+                "Update status is uninitialized, refresh-updates to initialize it",
+                code="UPDATE_UNKNOWN",
+            )
+        return self._status
+
+    async def order(self, command: Command) -> None:
+        """Begin a command and return; `status` tells how it ended.
+
+        Raises LockedError, what `machine.begin` raises, and FailedError (UPDATE_FAILED).
+        """
+        if self._busy:
+            raise machine.LockedError("Update lock held")
+        self._busy = True
+        try:
+            known = self._status or await self._first()
+            self._keep(known)
+            self._keep(machine.begin(known, command))
+            self._work = asyncio.create_task(self._do(command))
+        except BaseException:
+            self._busy = False
+            raise
+
+    async def settled(self) -> None:
+        """Return once no command is at work."""
+        if self._work is not None:
+            await asyncio.wait({self._work})
+
+    async def close(self) -> None:
+        """Break off what is at work; what boots next stays as it was."""
+        if self._work is not None:
+            self._work.cancel()
+            await asyncio.wait({self._work})
+
+    async def _first(self) -> UpdateStatus:
+        try:
+            running = await self._engine.running()
+        except SheltieError as error:
+            raise FailedError(
+                f"Update dispatcher failed: {error.line()}", code="UPDATE_FAILED"
+            ) from error
+        return UpdateStatus(active_partition=Partition(running, next_to_boot=True))
+
+    async def _do(self, command: Command) -> None:
+        status = self._status or UpdateStatus()
+        try:
+            found, why = await self._try(status, command)
+            outcome = CommandStatus.FAILED if why else CommandStatus.SUCCESS
+            result = CommandResult(command, outcome, self._timestamp(), int(bool(why)), why)
+            _log.info(event("update", do=command, result=outcome, why=why or "-"))
+            self._keep(machine.end(status, result, found))
+        finally:
+            self._busy = False
+
+    async def _try(self, status: UpdateStatus, command: Command) -> tuple[Offer | None, str]:
+        """Return what was found, and what went wrong in one line."""
+        try:
+            return await self._ask(status, command), ""
+        except SheltieError as error:
+            return None, error.line()
+        except Exception:  # noqa: BLE001  a defect of an engine fails its command, not the daemon
+            _log.exception(event("defect", where="update", do=command))
+            return None, "internal error, see the daemon's log"
+
+    async def _ask(self, status: UpdateStatus, command: Command) -> Offer | None:
+        match command, status.chosen_update, status.staging_partition:
+            case Command.REFRESH, _, _:
+                wish = self._wish()
+                running = await self._engine.running()
+                return offer(await self._engine.available(wish), running, wish.version_lock)
+            case Command.PREPARE, image, _ if image is not None:
+                await self._engine.prepare(image)
+            case Command.ACTIVATE, _, staged if staged is not None:
+                await self._engine.activate(staged.image)
+            case Command.DEACTIVATE, _, _:
+                await self._engine.deactivate()
+        return None
+
+    def _timestamp(self) -> str:
+        """Return the time, never twice the same: clients wait until it differs."""
+        now = self._now()
+        last = self._status.most_recent_command if self._status else None
+        if last is not None and last.timestamp == _rfc3339(now):
+            now += timedelta(microseconds=1)
+        return _rfc3339(now)
+
+    def _keep(self, status: UpdateStatus) -> None:
+        self._status = status
+        if self._file is None:
+            return
+        try:
+            durable.write_file(self._file, msgspec.json.encode(_File(VERSION, status)))
+        except OSError as error:
+            # Only a restart of the daemon would miss it.
+            _log.error(event("unwritable", file=self._file, why=error.strerror))
+
+
+def _load(file: Path) -> UpdateStatus | None:
+    """Return the status that another daemon kept; a lost one is found again by a refresh."""
+    try:
+        kept = msgspec.json.decode(durable.read_file(file, FILE_MAX), type=_File)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, SheltieError) as error:
+        _log.warning(event("unreadable", file=file, why=error))
+        return None
+    return kept.status if kept.version == VERSION else None
+
+
+def _rfc3339(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
