@@ -9,6 +9,7 @@ import typer
 
 from contract import places
 from contract.errors import SheltieError
+from host.reboot import COMMAND
 
 __all__ = ["app", "main"]
 
@@ -48,6 +49,9 @@ Socket = Annotated[
 RuntimeOption = Annotated[
     Runtime, typer.Option("--runtime", help="What runs containers; `none` serves the API alone.")
 ]
+RebootCommand = Annotated[
+    str, typer.Option("--reboot-command", help="What POST /actions/reboot runs.")
+]
 STATE = Path(places.STATE)
 RUN = Path(places.RUN)
 
@@ -58,6 +62,7 @@ def serve(
     run: Run = RUN,
     socket: Socket = None,
     runtime: RuntimeOption = Runtime.AUTO,
+    reboot_command: RebootCommand = COMMAND,
 ) -> None:
     """Serve the API and keep the containers as the settings want them.
 
@@ -68,7 +73,8 @@ def serve(
     from host import daemon, logline
 
     logline.set_up()
-    asyncio.run(daemon.serve(daemon.Places.of(state, run, socket), runtime.value))
+    where = daemon.Places.of(state, run, socket)
+    asyncio.run(daemon.serve(where, runtime.value, reboot_command=reboot_command))
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """The callers' table: who may do what over the API. Pure; the socket a call came by is the caller.
 
     caller          reads       writes                                       exec into
-    host            everything  everything                                   every container
+    host            everything  everything; reboots, updates and stops       every container
     control         redacted    admin: enabled, plain keys in user-data      itself, admin while on
     admin           redacted    admin: enabled=false                         nothing
     any other       redacted    nothing                                      nothing
@@ -23,6 +23,7 @@ __all__ = [
     "ADMIN_USER_DATA",
     "HOST",
     "Caller",
+    "check_act",
     "check_apply",
     "check_changes",
     "check_exec",
@@ -75,6 +76,12 @@ def check_changes(caller: Caller) -> None:
     """Refuse callers that may change nothing at all."""
     if caller.container is not None and caller.container not in _WRITABLE:
         raise _refused(f"{caller} may only read")
+
+
+def check_act(caller: Caller, what: str) -> None:
+    """Refuse everybody but the host's owner to do `what` with the host itself."""
+    if not caller.is_host:
+        raise _refused(f"{caller} may not {what}")
 
 
 def check_write(caller: Caller, values: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 from contract import durable
 from contract.errors import MachineError, UsageError
 from contract.places import SOCKET_PATH_MAX
+from host import reboot, wanted
 from host.api.limits import Limits
 from host.api.listener import SOCKET_NAME, ContainerDoors, Listener
 from host.callers import HOST
@@ -23,8 +24,11 @@ from host.house import House
 from host.idle import IdleContainers
 from host.lock import Lock
 from host.logline import event
+from host.reboot import COMMAND
 from host.store.files import FileStore
 from host.store.transactions import Transactions
+from host.update.none import NoEngine
+from host.update.updates import Updates
 
 __all__ = ["Places", "Runner", "serve", "stop_containers"]
 
@@ -70,15 +74,18 @@ class Places:
         return places
 
 
-async def serve(places: Places, runtime: str, limits: Limits | None = None) -> None:
+async def serve(
+    places: Places, runtime: str, limits: Limits | None = None, reboot_command: str = COMMAND
+) -> None:
     """Serve until TERM, INT or a request to stop. Raises SheltieError when that cannot begin."""
+    command = reboot.parse(reboot_command)
     locks = _prepare(places)
     try:
         transactions = Transactions(FileStore(places.state / "settings"))
         containers, problems = _containers(places, runtime)
         await containers.start()
         try:
-            await _serve(places, transactions, containers, problems, limits or Limits())
+            await _serve(places, transactions, containers, problems, limits or Limits(), command)
         finally:
             await containers.close()
     finally:
@@ -107,10 +114,23 @@ async def _serve(
     containers: Runner,
     problems: Sequence[str],
     limits: Limits,
+    reboot_command: Sequence[str],
 ) -> None:
     doors = ContainerDoors(places.run / "api", limits)
     runtime = "none" if isinstance(containers, IdleContainers) else _runtime_name(containers)
-    house = House(transactions, containers, doors, runtime, os.getpid(), problems=problems)
+    updates = Updates(
+        NoEngine(), lambda: wanted.updates(transactions.live), places.run / "updates.json"
+    )
+    house = House(
+        transactions,
+        containers,
+        doors,
+        runtime,
+        os.getpid(),
+        problems=problems,
+        updates=updates,
+        reboot_command=reboot_command,
+    )
     doors.serve(house)
     own = Listener(house, HOST, places.socket, limits)
     _heed_signals(house)
@@ -124,7 +144,7 @@ async def _serve(
         if house.stop_containers:
             await containers.stop_all()
     finally:
-        await asyncio.gather(own.hang_up(), doors.close())
+        await asyncio.gather(own.hang_up(), doors.close(), updates.close())
         _log.info(event("end", containers="stopped" if house.stop_containers else "stay"))
 
 

@@ -9,11 +9,13 @@ import contract
 from contract import keyline
 from contract.rpc import KeyShown
 from contract.status import DoorStatus, HandedKey, HostStatus
-from host import release, wanted
+from host import reboot, release, wanted
 from host.callers import ADMIN_ENABLED, Caller
 from host.desired import Containers, Desired
 from host.store.state import Handed
 from host.store.transactions import Transactions, utc_now
+from host.update.none import NoEngine
+from host.update.updates import Updates
 
 __all__ = ["Doors", "House"]
 
@@ -40,6 +42,8 @@ class House:
     since: str = field(default_factory=utc_now)
     problems: Sequence[str] = ()
     os_info: Callable[[], Mapping[str, str]] = release.read
+    updates: Updates = field(default_factory=lambda: Updates(NoEngine()))
+    reboot_command: Sequence[str] = field(default_factory=lambda: reboot.parse(reboot.COMMAND))
     stop_containers: bool = False
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     _applied: dict[str, Desired] = field(default_factory=dict)

@@ -1,9 +1,10 @@
 """Handlers that tell what the host is and how it stands."""
 
-from contract.errors import RefusedError
-from host import wanted
+from typing import Any
+
+from host import callers, wanted
+from host.api import metadata
 from host.api.message import Call, Response, done, json
-from host.callers import HOST
 from host.house import House
 from host.store import tree
 
@@ -14,13 +15,15 @@ async def model(house: House, call: Call) -> Response:
     """GET /: settings, services, configuration files and os; with `prefix` what matches."""
     live = wanted.shown(house.transactions.live, call.caller)
     prefix = call.text("prefix")
-    if prefix is None:
-        whole = {"services": {}, "configuration-files": {}, "os": house.os_info()}
-        return json({"settings": tree.nest(live), **whole})
-    matching = {
-        "settings": tree.nest(tree.by_prefix(live, prefix)),
-        "os": tree.nest(tree.by_prefix(_os_names(house), prefix)),
+    rest: dict[str, Any] = {
+        "services": metadata.services_model(),
+        "configuration-files": metadata.configuration_files_model(),
+        "os": house.os_info(),
     }
+    if prefix is None:
+        return json({"settings": tree.nest(live), **rest})
+    names = {"settings": live, **{part: tree.flatten(of, part) for part, of in rest.items()}}
+    matching = {part: tree.nest(tree.by_prefix(of, prefix)) for part, of in names.items()}
     return json({part: values for part, values in matching.items() if values})
 
 
@@ -30,7 +33,7 @@ async def os_info(house: House, call: Call) -> Response:
     if prefix is None:
         return json(house.os_info())
     full = prefix if prefix.startswith("os") else f"os.{prefix}"
-    return json(tree.nest(tree.by_prefix(_os_names(house), full)))
+    return json(tree.nest(tree.by_prefix(tree.flatten(house.os_info(), "os"), full)))
 
 
 async def status(house: House, call: Call) -> Response:
@@ -40,12 +43,7 @@ async def status(house: House, call: Call) -> Response:
 
 async def stop(house: House, call: Call) -> Response:
     """POST /sheltie/v1/stop: end the daemon and every container; their settings stay."""
-    if call.caller != HOST:
-        raise RefusedError(f"{call.caller} may not stop the daemon", code="CALLER_REFUSED")
+    callers.check_act(call.caller, "stop the daemon")
     house.stop_containers = True
     house.ending.set()
     return done()
-
-
-def _os_names(house: House) -> dict[str, str]:
-    return {f"os.{name}": value for name, value in house.os_info().items()}

@@ -38,6 +38,8 @@ class Connection:
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
+        # Since when a whole request has been waited for; None while one is being answered.
+        self.waiting_since: float | None = time.monotonic()
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=self.limits.head)
         self._bodiless = False
 
@@ -46,10 +48,16 @@ class Connection:
         try:
             while await self._cycle():
                 self._http.start_next_cycle()
+                self.waiting_since = time.monotonic()
         except (TimeoutError, ConnectionError):
             pass
         finally:
             await self._hang_up()
+
+    def drop(self) -> None:
+        """End at once, as when the client has vanished."""
+        self.waiting_since = None
+        self.writer.transport.abort()
 
     async def _hang_up(self) -> None:
         """Close: what is left is sent, but a client that does not read may not stay for ever."""
@@ -75,6 +83,7 @@ class Connection:
         try:
             async with asyncio.timeout(self.limits.request):
                 call = await self._call(request)
+            self.waiting_since = None
         except h11.RemoteProtocolError as error:
             await self._refuse(error.error_status_hint, str(error))
             return False

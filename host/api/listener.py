@@ -35,7 +35,7 @@ class Listener:
         self._caller = caller
         self._path = path
         self._limits = limits
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}
         self._tasks: set[Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -66,27 +66,42 @@ class Listener:
         return bool(self._tasks)
 
     def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
-        if len(self._tasks) >= self._limits.connections:
+        if len(self._tasks) >= self._limits.connections and not self._make_room():
             # No answer: writing one would cost what the limit saves.
             _log.warning(event("too-many-connections", caller=self._caller.label))
             writer.transport.abort()
             return
-        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        try:
+            who = peer.of(writer.get_extra_info("socket"))
+        except OSError:  # it has gone already
+            writer.transport.abort()
+            return
+        connection = Connection(self._house, self._caller, who, reader, writer, self._limits)
+        self.connections[connection] = None
+        task = asyncio.get_running_loop().create_task(self._serve(connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+    def _make_room(self) -> bool:
+        """Drop the connection that has been silent the longest; False where none is.
+
+        Whoever opens connections and says nothing pushes out its own silent ones, and a request
+        gets through.
+        """
+        silent = [one for one in self.connections if one.waiting_since is not None]
+        if not silent:
+            return False
+        min(silent, key=lambda one: one.waiting_since or 0.0).drop()
+        return True
+
+    async def _serve(self, connection: Connection) -> None:
         try:
-            who = peer.of(writer.get_extra_info("socket"))
-            connection = Connection(self._house, self._caller, who, reader, writer, self._limits)
-            self.connections.add(connection)
-            try:
-                await connection.run()
-            finally:
-                self.connections.discard(connection)
+            await connection.run()
         except Exception:  # noqa: BLE001  a defect of ours costs one connection, not the daemon
             _log.exception(event("defect", caller=self._caller.label))
-            writer.transport.abort()
+            connection.drop()
+        finally:
+            del self.connections[connection]
 
 
 class ContainerDoors:

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from contract.errors import FailedError, SheltieError
-from host.api import about, settings, transactions
+from contract.update import Command
+from host.api import about, actions, metadata, settings, transactions
 from host.api.message import Call, Response, failed
 from host.house import House
 from host.logline import event
@@ -20,6 +21,13 @@ Handler = Callable[[House, Call], Awaitable[Response]]
 
 EXEC: Final = ("GET", "/exec")
 """The one endpoint that leaves HTTP behind."""
+
+_UPDATES: Final = (
+    (Command.REFRESH, "s"),
+    (Command.PREPARE, ""),
+    (Command.ACTIVATE, ""),
+    (Command.DEACTIVATE, ""),
+)
 
 _ROUTES: Final[dict[tuple[str, str], Handler]] = {
     ("GET", "/"): about.model,
@@ -33,6 +41,15 @@ _ROUTES: Final[dict[tuple[str, str], Handler]] = {
     ("POST", "/tx/commit"): transactions.commit,
     ("POST", "/tx/apply"): transactions.apply,
     ("POST", "/tx/commit_and_apply"): transactions.commit_and_apply,
+    ("GET", "/services"): metadata.services,
+    ("GET", "/configuration-files"): metadata.configuration_files,
+    ("GET", "/metadata/affected-services"): metadata.affected_services,
+    ("GET", "/metadata/setting-generators"): metadata.setting_generators,
+    ("GET", "/metadata/templates"): metadata.templates,
+    ("GET", "/report"): metadata.report,
+    ("GET", "/updates/status"): actions.update_status,
+    **{("POST", f"/actions/{verb}-update{s}"): actions.order(verb) for verb, s in _UPDATES},
+    ("POST", "/actions/reboot"): actions.reboot,
     ("GET", "/sheltie/v1/status"): about.status,
     ("POST", "/sheltie/v1/stop"): about.stop,
 }

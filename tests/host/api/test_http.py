@@ -213,13 +213,26 @@ class TestTight:
 
     async def test_connections_are_bounded(self, site: Site) -> None:
         """One caller's connections are bounded, and cost another caller nothing."""
-        kept = [await asyncio.open_unix_connection(site.socket("control")) for _ in range(3)]
+        clients = [await site.exec("control") for _ in range(3)]
         assert await raw(site.socket("control"), GET + b"\r\n") == b""
         assert (await site.ask("GET", "/os", who="admin")).status == 200
-        for reader, writer in kept:
-            await reader.read()
-            await hang_up(writer)
+        for client in clients:
+            await client.closed()
+        await reached(lambda: not site.listeners["control"].busy)
         assert (await site.ask("GET", "/os", who="control")).status == 200
+
+    @pytest.mark.parametrize("start", [b"", b"GET /o", GET + b"Content-Length: 5\r\n\r\nab"])
+    async def test_silent_ones_make_room(self, site: Site, start: bytes) -> None:
+        """Where all connections are silent or half said, the oldest goes and a request is heard."""
+        kept = [await asyncio.open_unix_connection(site.socket("control")) for _ in range(3)]
+        for _, writer in kept:
+            writer.write(start)
+            await writer.drain()
+        await reached(lambda: len(site.listeners["control"].connections) == 3)
+        assert (await site.ask("GET", "/os", who="control")).status == 200
+        assert await kept[0][0].read() == b""
+        for _, writer in kept:
+            await hang_up(writer)
 
     async def test_who_does_not_read_is_let_go(self, site: Site) -> None:
         """A client that asks and never reads its answers does not stay."""

@@ -108,7 +108,8 @@ async def test_model(site: Site) -> None:
     section = (await site.ask("GET", "/?prefix=se")).json
 
     assert list(whole) == ["settings", "services", "configuration-files", "os"]
-    assert section == {"settings": whole["settings"]}
+    assert section == {"settings": whole["settings"], "services": whole["services"]}
+    assert (await site.ask("GET", "/?prefix=settings.")).json == {"settings": whole["settings"]}
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_precedence() -> None:
     order += " 1.0.0-beta.11 1.0.0-rc.1 1.0.0 1.0.1 1.2.0 1.11.0 2.0.0-0"
     versions = order.split()
 
-    assert sorted(versions[::-1], key=precedence) == versions
+    assert sorted(set(versions), key=precedence) == versions
     assert precedence("1.0.0+a") == precedence("1.0.0+b")
     with pytest.raises(ValueError, match="no semantic version"):
         precedence("1.0")

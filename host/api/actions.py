@@ -1,0 +1,34 @@
+"""Handlers of /actions and /updates: what changes the host itself, and how its update stands."""
+
+from collections.abc import Awaitable, Callable
+
+from contract.update import Command
+from host import callers
+from host.api.message import Call, Response, done, json
+from host.house import House
+from host.reboot import reboot as reboot_host
+
+__all__ = ["order", "reboot", "update_status"]
+
+
+async def reboot(house: House, call: Call) -> Response:
+    """POST /actions/reboot: run the configured command."""
+    callers.check_act(call.caller, "reboot the host")
+    await reboot_host(house.reboot_command)
+    return done()
+
+
+def order(command: Command) -> Callable[[House, Call], Awaitable[Response]]:
+    """Return the handler of POST /actions/COMMAND: begin it, and answer before it is done."""
+
+    async def handle(house: House, call: Call) -> Response:
+        callers.check_act(call.caller, "update the host")
+        await house.updates.order(command)
+        return done()
+
+    return handle
+
+
+async def update_status(house: House, _call: Call) -> Response:
+    """GET /updates/status: an UpdateStatus."""
+    return json(house.updates.status())
