@@ -6,6 +6,7 @@ Containers outlive the daemon: TERM ends it and leaves them running, and the nex
 import asyncio
 import logging
 import os
+import resource
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -158,6 +159,9 @@ def _prepare(places: Places) -> list[Lock]:
     """Make the directories and lock them; whoever may not be root can still enter those of RUN."""
     # Every file of ours has its mode set; umoci and the like make what the world may read.
     os.umask(0o022)
+    # Each container has a socket of its own, with connections.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     _own_directory(places.state, 0o700)
     _own_directory(places.run, 0o711)
     durable.ensure_directory(places.run / "api", 0o711)

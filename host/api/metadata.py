@@ -10,6 +10,7 @@ from typing import Any
 from contract.errors import NotFoundError, UsageError
 from host import wanted
 from host.api.message import Call, Response, json
+from host.api.settings import data_key
 from host.house import House
 from host.store import tree
 
@@ -47,7 +48,7 @@ async def configuration_files(_house: House, call: Call) -> Response:
 
 async def affected_services(_house: House, call: Call) -> Response:
     """GET /metadata/affected-services: what changes of `keys` concern."""
-    found = {name: wanted.affected_services(name) for name in _keys(call)}
+    found = {name: wanted.affected_services(data_key(name)) for name in _keys(call)}
     return json({name: names for name, names in found.items() if names})
 
 

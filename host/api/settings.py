@@ -14,7 +14,7 @@ from host.house import House
 from host.store import key, tree
 from host.store.transactions import DEFAULT
 
-__all__ = ["keypair", "patch", "show"]
+__all__ = ["data_key", "keypair", "patch", "show"]
 
 _U64_MAX: Final = 2**64 - 1
 
@@ -28,7 +28,7 @@ async def show(house: House, call: Call) -> Response:
     live = wanted.shown(house.transactions.live, call.caller)
     names, prefix = call.words("keys"), call.query.get("prefix")
     if names is not None:
-        live = tree.by_names(live, map(_name, names))
+        live = tree.by_names(live, map(data_key, names))
     elif prefix is not None:
         text = call.text("prefix") or ""
         live = tree.by_prefix(live, text if text.startswith("settings") else f"settings.{text}")
@@ -93,7 +93,8 @@ def _pair(pair: str) -> tuple[str, Any]:
     return key.join(segments), guess(value)
 
 
-def _name(text: str) -> str:
+def data_key(text: str) -> str:
+    """Return the canonical name of a setting. Raises UsageError (KEY_NAME_INVALID)."""
     try:
         return key.join(key.split(text))
     except UsageError as error:

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 
+from host import wanted
 from host.api.limits import Limits
 from host.api.listener import Listener
 from host.callers import HOST, Caller
 from host.house import House
 from host.store.memory import MemoryStore
 from host.store.transactions import Transactions
+from host.update.updates import Updates
 from tests.host.api.client import Answer, ExecClient, ask
 from tests.host.local import LocalContainers
+from tests.host.update.twin import TwinEngine, image
 
 CALLERS = {name: Caller(name) for name in ("control", "admin", "other")} | {"host": HOST}
 CONTAINERS = ("control", "admin", "other")
@@ -49,6 +52,7 @@ class Site:
     doors: NotedDoors
     directory: Path
     limits: Limits
+    engine: TwinEngine
     listeners: dict[str, Listener] = field(default_factory=dict)
     clients: list[ExecClient] = field(default_factory=list)
 
@@ -75,6 +79,10 @@ class Site:
             return answer
         return await self.ask("POST", "/tx/commit_and_apply?tx=set", who=who)
 
+    def offer(self, *versions: str) -> None:
+        """Let the update engine offer these versions."""
+        self.engine.offered = [image(version) for version in versions]
+
     async def exec(self, who: str = "host") -> ExecClient:
         """Open an exec over the caller's socket."""
         client = await ExecClient.open(self.socket(who))
@@ -98,9 +106,13 @@ def limits() -> Limits:
 async def site(limits: Limits) -> AsyncIterator[Site]:
     """Give a house where control, admin and another container are enabled."""
     directory = Path(tempfile.mkdtemp(prefix="api-", dir="/tmp"))
-    containers, doors = LocalContainers(), NotedDoors()
-    house = House(Transactions(MemoryStore()), containers, doors, os_info=lambda: OS)
-    site = Site(house, containers, doors, directory, limits)
+    containers, doors, engine = LocalContainers(), NotedDoors(), TwinEngine()
+    transactions = Transactions(MemoryStore())
+    updates = Updates(engine, lambda: wanted.updates(transactions.live))
+    house = House(transactions, containers, doors, os_info=lambda: OS, updates=updates)
+    # Nothing that runs in a test may reboot the machine.
+    house.reboot_command = ["false"]
+    site = Site(house, containers, doors, directory, limits, engine)
     await site.open()
     enabled = {name: {"enabled": True} for name in CONTAINERS}
     assert (await site.write({"host-containers": enabled})).status == 200
@@ -109,6 +121,7 @@ async def site(limits: Limits) -> AsyncIterator[Site]:
         await client.closed()
     for listener in site.listeners.values():
         await listener.hang_up()
+    await updates.close()
     left = [process for process in containers.processes if not process.ended]
     shutil.rmtree(directory)
     assert left == []

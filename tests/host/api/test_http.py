@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -170,7 +171,11 @@ async def test_any_bytes(site: Site, data: bytes, prefix: bytes) -> None:
             st.lists(inner, max_size=2)
             | st.dictionaries(
                 st.sampled_from(
-                    ["motd", "host-containers", "admin", "enabled", "user-data", "command"]
+                    [
+                        *["motd", "host-containers", "admin", "enabled", "user-data", "command"],
+                        *["network", "no-proxy", "container-registry", "mirrors", "credentials"],
+                        *["pki", "data", "updates", "seed"],
+                    ]
                 )
                 | st.text(max_size=5),
                 inner,
@@ -187,6 +192,35 @@ async def test_any_document(site: Site, body: object) -> None:
         for target in ("/settings", "/settings/keypair"):
             answer = await site.ask("PATCH", target, body, who=who)
             assert answer.status in {204, 400, 403}
+
+
+PATHS = st.sampled_from(
+    [
+        *["/", "/os", "/settings", "/tx", "/tx/list", "/services", "/configuration-files"],
+        *["/metadata/affected-services", "/metadata/templates", "/metadata/setting-generators"],
+        *["/updates/status", "/report", "/tx/commit", "/tx/apply", "/tx/commit_and_apply"],
+        *["/actions/refresh-updates", "/actions/prepare-update", "/sheltie/v1/status", "/exec"],
+    ]
+)
+QUERIES = st.lists(
+    st.tuples(
+        st.sampled_from(["keys", "prefix", "names", "tx", "x"]),
+        st.sampled_from(["", "settings.motd", "settings", "a..b", '"', "os.", ",", "%00", "%ff"])
+        | st.text(max_size=8).map(quote),
+    ),
+    max_size=3,
+)
+
+
+@given(method=st.sampled_from(["GET", "POST", "PATCH", "DELETE"]), path=PATHS, query=QUERIES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+async def test_any_target(site: Site, method: str, path: str, query: list[tuple[str, str]]) -> None:
+    """Whatever is asked of whichever endpoint, no answer is a server error."""
+    target = f"{path}?{'&'.join(f'{name}={value}' for name, value in query)}"
+    for who in ("host", "control"):
+        answer = await site.ask(method, target, {} if method == "PATCH" else None, who=who)
+        assert answer.status < 500, (target, answer.text)
+    await site.house.updates.settled()
 
 
 @given(st.lists(st.text(max_size=12), max_size=3))

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from contract.status import HostStatus
 from host.api.settings import guess
+from tests.contract.pem import coded, pem
 from tests.host.api.conftest import CONTAINERS, OS, Site
 from tests.host.keys import decoded, encoded, key_line, keys
 
@@ -219,6 +220,105 @@ def test_guess(text: str, value: Any) -> None:
 def test_guess_any(text: str) -> None:
     """Every text has a value, and it can be sent as JSON."""
     json.loads(json.dumps(guess(text), allow_nan=False))
+
+
+REST: dict[str, Any] = {
+    "network": {
+        "hostname": "node-1.example",
+        "https-proxy": "http://proxy:3128",
+        "no-proxy": [".internal", "10.0.0.0/8"],
+    },
+    "container-registry": {
+        "mirrors": [{"registry": "docker.io", "endpoint": ["https://mirror"]}],
+        "credentials": [{"registry": "docker.io", "username": "u", "password": "hush"}],
+    },
+    "pki": {"corporate": {"data": coded(pem()), "trusted": True}},
+    "updates": {"metadata-base-url": "https://u/m", "version-lock": "latest", "seed": 9},
+}
+
+
+async def test_the_other_settings(site: Site) -> None:
+    """Network, registries, certificates and updates: written, pending, live, and read by name."""
+    await site.ask("PATCH", "/settings", REST)
+    assert (await site.ask("GET", "/tx")).json == REST
+    changed = await site.ask("POST", "/tx/commit_and_apply")
+    live = (await site.ask("GET", "/settings")).json
+
+    assert changed.json == sorted(
+        f"settings.{part}.{name}"
+        for part, name in [
+            ("network", "hostname"),
+            ("network", "https-proxy"),
+            ("network", "no-proxy"),
+            ("container-registry", "mirrors"),
+            ("container-registry", "credentials"),
+            ("pki", "corporate.data"),
+            ("pki", "corporate.trusted"),
+            ("updates", "metadata-base-url"),
+            ("updates", "seed"),
+            ("updates", "version-lock"),
+        ]
+    )
+    assert {part: live[part] for part in REST} == REST
+    one = await site.ask("GET", "/settings?keys=settings.network.no-proxy")
+    assert one.json == {"network": {"no-proxy": [".internal", "10.0.0.0/8"]}}
+    prefixed = await site.ask("GET", "/settings?prefix=updates.s")
+    assert prefixed.json == {"updates": {"seed": 9}}
+
+
+async def test_they_reach_the_containers(site: Site) -> None:
+    """Proxy variables and trusted certificates are wanted of every container."""
+    before = site.containers.desired["admin"]
+    await site.write(REST)
+    for name in CONTAINERS:
+        one = site.containers.desired[name]
+        environment = dict(one.environment)
+        assert environment["https_proxy"] == environment["HTTPS_PROXY"] == "http://proxy:3128"
+        assert environment["NO_PROXY"] == ".internal,10.0.0.0/8,localhost,127.0.0.1"
+        assert one.certificates == pem().encode()
+
+    assert dict(before.environment) == {
+        "NO_PROXY": "localhost,127.0.0.1",
+        "no_proxy": "localhost,127.0.0.1",
+    }
+
+
+async def test_containers_see_no_registry_secret(site: Site) -> None:
+    """A password is redacted for containers, and they write none of these settings."""
+    await site.write(REST)
+    for who in ("control", "admin", "other"):
+        seen = await site.ask("GET", "/?prefix=settings.", who=who)
+        assert b"hush" not in seen.body
+        assert b'"password":"REDACTED"' in seen.body
+    for body in ({part: values} for part, values in REST.items()):
+        assert (await site.write(body, who="control")).status == 403
+
+
+async def test_pairs_of_the_other_settings(site: Site) -> None:
+    """Pairs reach settings of one value; a list needs the JSON form, and that is said."""
+    pairs = ["network.https-proxy=http://p", "updates.seed=7", "updates.ignore-waves=true"]
+    pairs += ['settings.pki."corporate".trusted=false']
+    done = await site.ask("PATCH", "/settings/keypair", {"request_payload": pairs})
+    bad = {"request_payload": ["network.no-proxy=a,b"]}
+    refused = await site.ask("PATCH", "/settings/keypair?tx=b", bad)
+
+    assert done.status == 204
+    assert (await site.ask("GET", "/tx")).json == {
+        "network": {"https-proxy": "http://p"},
+        "pki": {"corporate": {"trusted": False}},
+        "updates": {"ignore-waves": True, "seed": 7},
+    }
+    assert (refused.status, refused.text[: len(MISMATCH)]) == (400, MISMATCH)
+
+
+async def test_many_containers(site: Site) -> None:
+    """Settings for 500 containers are one transaction like any other."""
+    containers = {f"c{number}": {"enabled": True, "source": "oci:/x"} for number in range(500)}
+    changed = await site.write({"host-containers": containers})
+
+    assert (changed.status, len(changed.json)) == (200, 1000)
+    assert len(site.doors.wanted) == 500 + len(CONTAINERS)
+    assert len((await site.ask("GET", "/settings")).json["host-containers"]) == 503
 
 
 async def test_handing_over_keys(site: Site) -> None:
