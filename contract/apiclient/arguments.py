@@ -10,19 +10,23 @@ from contract import __version__, places
 __all__ = ["parse"]
 
 LEVELS: Final = ("trace", "debug", "info", "warn", "error")
-VERBS: Final = frozenset({"get", "set", "raw", "exec"})
 _TAKE_A_VALUE: Final = frozenset({"-s", "--socket-path", "--log-level"})
 _STAND_ALONE: Final = frozenset({"-v", "--verbose", "-h", "--help", "-V", "--version"})
 
-_DESCRIPTION: Final = "Ask the host: read and change its settings, run commands in host containers."
+_DESCRIPTION: Final = (
+    "Ask the host: read and change its settings, run commands in host containers, update it."
+)
 _EXAMPLES: Final = """\
 examples:
   apiclient get settings.host-containers        what the host's settings say
   apiclient get os                              what the host runs
   apiclient set host-containers.admin.enabled=true
   apiclient set -j '{"motd": "hello"}'          the same with JSON
+  apiclient apply file:///etc/host.toml https://config.example/extra.json
   apiclient exec admin bash                     a shell in the admin container
   apiclient exec control cat /etc/motd > motd   a file out of a container
+  apiclient update check                        is there a newer system?
+  apiclient update apply --check --reboot       then fetch it and boot into it
   apiclient raw -u /os                          any request: GET /os
   apiclient raw -m POST -u '/tx/commit_and_apply?tx=mine'
 
@@ -55,6 +59,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     _get(_verb(verbs, "get", "show settings and facts as JSON"))
     _set(_verb(verbs, "set", "change settings"))
+    _apply(_verb(verbs, "apply", "change settings as documents say, all of them or none"))
+    _update(_verb(verbs, "update", "look for, apply or cancel an update of the host"))
+    _verb(verbs, "reboot", "reboot the host")
+    _report(_verb(verbs, "report", "show a report of the host on itself"))
     _raw(_verb(verbs, "raw", "send any request (what happens without a command)"))
     _exec(_verb(verbs, "exec", "run a command in a host container"))
     return parser.parse_args(_with_verb(words))
@@ -111,11 +119,49 @@ def _verb(
 def _get(verb: argparse.ArgumentParser) -> None:
     about = "a dotted prefix, or a URI such as /os; all settings and the os without one"
     verb.add_argument("prefixes", metavar="PREFIX", nargs="*", help=about)
+    verb.add_argument(
+        "--exclude",
+        metavar="PREFIX",
+        action="append",
+        default=[],
+        help="leave out what starts with this dotted prefix",
+    )
+    verb.add_argument(
+        "--canonicalize", action="store_true", help="as one line with sorted names, to compare"
+    )
 
 
 def _set(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-j", "--json", metavar="OBJECT", help="the settings as a JSON object")
     verb.add_argument("pairs", metavar="NAME=VALUE", nargs="*", help="a dotted name and its value")
+
+
+def _apply(verb: argparse.ArgumentParser) -> None:
+    about = "a TOML or JSON document with a top-level `settings`: file://, http://, https://, "
+    about += "base64:, or - for standard input (which it is without any)"
+    verb.add_argument("uris", metavar="URI", nargs="*", help=about)
+
+
+def _update(verb: argparse.ArgumentParser) -> None:
+    steps = verb.add_subparsers(dest="step", metavar="STEP", required=True, parser_class=_Parser)
+    _verb(steps, "check", "look for an update and show how things stand")
+    apply = _verb(steps, "apply", "fetch the chosen update and let the next boot be into it")
+    apply.add_argument("-c", "--check", action="store_true", help="look for an update first")
+    apply.add_argument("-r", "--reboot", action="store_true", help="reboot when it is applied")
+    _verb(steps, "cancel", "let the next boot be into what runs now")
+
+
+def _report(verb: argparse.ArgumentParser) -> None:
+    kinds = verb.add_subparsers(dest="kind", metavar="KIND", required=False, parser_class=_Parser)
+    for name, about in (
+        ("cis", "the CIS benchmark of Bottlerocket"),
+        ("cis-k8s", "the CIS benchmark of Kubernetes"),
+        ("fips", "whether FIPS mode is in force"),
+    ):
+        kind = _verb(kinds, name, about)
+        kind.add_argument("-f", "--format", choices=("text", "json"), help="(text)")
+        if name != "fips":
+            kind.add_argument("-l", "--level", choices=("1", "2"), help="the benchmark's level")
 
 
 def _raw(verb: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from contract.apiclient.exchange import SECONDS, exchange
 from contract.apiclient.failure import failure
 from contract.errors import FailedError, SheltieError
 
-__all__ = ["HostApi", "merge"]
+__all__ = ["HostApi", "merge", "without"]
 
 _ALPHABET: Final = string.ascii_letters + string.digits
 _DROP_SECONDS: Final = 5.0
@@ -61,17 +61,23 @@ class HostApi:
 
     def set_pairs(self, pairs: Sequence[str]) -> list[str]:
         """Make `NAME=VALUE` pairs live and return the names of what changed."""
-        return self._change("/settings/keypair", {"request_payload": list(pairs)})
+        body = json.dumps({"request_payload": list(pairs)}).encode()
+        return self._change("set", "/settings/keypair", [body])
 
     def set_document(self, document: Mapping[str, Any]) -> list[str]:
         """Make a nested document live (without an outer "settings"); return what changed."""
-        return self._change("/settings", document)
+        return self._change("set", "/settings", [json.dumps(document).encode()])
 
-    def _change(self, uri: str, document: Mapping[str, Any]) -> list[str]:
+    def apply(self, documents: Sequence[bytes]) -> list[str]:
+        """Make nested documents (JSON, without an outer "settings") live, all or none."""
+        return self._change("apply", "/settings", documents)
+
+    def _change(self, verb: str, uri: str, bodies: Sequence[bytes]) -> list[str]:
         """Stage and commit in a transaction of our own, of which nothing stays when it fails."""
-        name = "apiclient-set-" + "".join(_ALPHABET[byte % 62] for byte in os.urandom(16))
+        name = f"apiclient-{verb}-" + "".join(_ALPHABET[byte % 62] for byte in os.urandom(16))
         try:
-            self.call("PATCH", f"{uri}?tx={name}", json.dumps(document).encode())
+            for body in bodies:
+                self.call("PATCH", f"{uri}?tx={name}", body)
             changed = _decode(self.call("POST", f"/tx/commit_and_apply?tx={name}"))
         except BaseException:
             with contextlib.suppress(SheltieError):
@@ -90,6 +96,21 @@ def merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]
         else:
             merged[key] = value
     return merged
+
+
+def without(document: Mapping[str, Any], prefix: str, path: str = "") -> dict[str, Any]:
+    """Return the document without what lies at dotted names that start with `prefix`."""
+    kept: dict[str, Any] = {}
+    for key, value in document.items():
+        name = f"{path}{key}"
+        if name.startswith(prefix):
+            continue
+        if isinstance(value, dict) and value:
+            if inner := without(value, prefix, f"{name}."):
+                kept[key] = inner
+        else:
+            kept[key] = value
+    return kept
 
 
 def _decode(body: bytes) -> Any:

@@ -13,7 +13,7 @@ from contract.errors import (
     UsageError,
 )
 
-__all__ = ["StatusError", "failure"]
+__all__ = ["StatusError", "failure", "status_of"]
 
 TEXT_MAX: Final = 2000
 """Characters of the server's text that are shown."""
@@ -48,3 +48,8 @@ def failure(method: str, uri: str, status: int, body: bytes) -> SheltieError:
     error = kind(text or f"the host API answers {method} {uri} with {status}", code=code)
     error.__cause__ = StatusError(method, uri, status, text)
     return error
+
+
+def status_of(error: SheltieError) -> int | None:
+    """Return the HTTP status that an error came of; None for one that the host did not answer."""
+    return error.__cause__.status if isinstance(error.__cause__, StatusError) else None
