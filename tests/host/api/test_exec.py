@@ -63,6 +63,15 @@ async def test_bad_opening(site: Site, lines: bytes, text: bytes) -> None:
     assert answer.endswith(text)
 
 
+@pytest.mark.parametrize("host", [b"2f72756e2f6170692e736f636b:0", b"", b"[::1]:1"])
+async def test_any_host(site: Site, host: bytes) -> None:
+    """Stock clients send the socket's path in hex as Host: whatever it is, it does not matter."""
+    head = b"GET /exec HTTP/1.1\r\nHost: " + host + b"\r\n"
+    answer = await raw(site.socket(), head + UPGRADE + KEY + VERSION + b"\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 101 ")
+
+
 @pytest.mark.parametrize("who", ["admin", "other"])
 async def test_others_may_not_exec(site: Site, who: str) -> None:
     """Who may exec into nothing is refused before a WebSocket is opened."""
@@ -90,6 +99,35 @@ async def test_output_and_errors_are_merged(site: Site) -> None:
     await client.start("sh", "-c", r"printf 'a\377'; printf b >&2; printf c")
 
     assert await client.rest() == (b"a\xffbc", [], (1000, "0"))
+
+
+async def test_words_that_are_no_text(site: Site) -> None:
+    """An argument is bytes: what is no UTF-8 arrives as it was sent."""
+    client = await site.exec()
+    await client.receive()
+    words = [{"Unix": list(word)} for word in (b"printf", b"%s", b"\xff\xfe\n")]
+    client.send_json({"Initialize": {"command": words, "target": "admin", "tty": None}})
+
+    assert await client.rest() == (b"\xff\xfe\n", [], (1000, "0"))
+
+
+async def test_input_that_cannot_be_written(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An input that is broken, not just closed, ends the exec with 1011, and the process."""
+    start = site.containers.exec
+
+    async def broken(name: str, command: Any, *, size: Any) -> Any:
+        process = await start(name, command, size=size)
+        process.close_input()
+        process.input = os.open("/dev/null", os.O_RDONLY)
+        return process
+
+    monkeypatch.setattr(site.containers, "exec", broken)
+    client = await site.exec()
+    await client.start("sleep", "600")
+    client.send(BINARY, b"x")
+
+    assert (await client.rest())[2] == (1011, "writing to process failed")
+    await ended(site)
 
 
 async def test_input_until_its_end(site: Site) -> None:
