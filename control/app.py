@@ -231,7 +231,7 @@ def build(name: str) -> typer.Typer:
 
 def _host(socket_path: str, state: Path) -> "Host":
     from contract.apiclient.client import HostApi
-    from control.host import find
+    from control.kind import find
 
     return find(HostApi(socket_path), state)
 

@@ -5,15 +5,12 @@ API alone) knows settings only, and control does the rest.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final, Protocol
 
-from contract.apiclient.client import HostApi
-from contract.errors import NotFoundError
 from contract.keyline import KeyLine
 from contract.status import HostStatus
 
-__all__ = ["ADMIN", "CONTROL", "STATUS_URI", "Host", "find"]
+__all__ = ["ADMIN", "CONTROL", "STATUS_URI", "Host"]
 
 ADMIN: Final = "admin"
 CONTROL: Final = "control"
@@ -34,20 +31,3 @@ class Host(Protocol):
 
     def status(self) -> HostStatus:
         """Return how things stand; what a stock host does not tell is empty."""
-
-
-def find(api: HostApi, persistent: Path) -> Host:
-    """Return the host at the other end of `api`; `persistent` is control's own directory.
-
-    Raises SheltieError.
-    """
-    try:
-        api.call("GET", STATUS_URI)
-    except NotFoundError:
-        from control.remembered import Remembered
-        from control.stock import StockHost
-
-        return StockHost(api, Remembered(persistent))
-    from control.ours import OurHost
-
-    return OurHost(api)
