@@ -44,6 +44,7 @@ images: setup ## build both images into the cache and print where they lie
 
 docs: setup ## write the pages that are made from the sources
 	@$(python) -m dev.errors --write
+	@$(python) -m dev.completion --write
 
 bench: setup ## measure, side by side with what one would take instead
 	@$(python) -m dev bench

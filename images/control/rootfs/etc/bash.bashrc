@@ -5,3 +5,4 @@ if [ -z "${SHELTIE_MOTD-}" ] && [ -t 1 ]; then
     export SHELTIE_MOTD=shown
     cat /etc/motd
 fi
+if [ -n "${BASH_VERSION-}" ] && [ -n "${PS1-}" ]; then . /etc/bash_completion.d/sheltie; fi
