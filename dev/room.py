@@ -30,10 +30,14 @@ def main(arguments: list[str]) -> int:
     try:
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
         root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        # A chroot need not be a mount point, and then its propagation cannot be changed from in it.
+        # A chroot need not be a mount point, and engines change the propagation of what is `/`.
         kernel.leave_chroot()
         kernel.mount("none", "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
         os.fchdir(root)
+        place = os.getcwd()  # noqa: PTH109  as the kernel sees it, outside the chroot
+        if place != "/":
+            kernel.mount(place, place, flags=kernel.MS_BIND | kernel.MS_REC)
+            os.chdir(place)
         os.chroot(".")
     except OSError as error:
         print(error.strerror, flush=True)
