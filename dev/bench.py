@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import SheltieError
+from dev import bench_api
 from dev.running import Running, stop
 from dev.site import CLONE, Site
 from dev.steps import Steps
@@ -52,6 +53,8 @@ def main(words: Sequence[str] | None = None) -> int:
         with ending(site):
             rows = _warm(site, steps)
         stop(site)
+        with steps.step("measure the API"):
+            rows += bench_api.rows()
         if not arguments.no_cold:
             with steps.step("a cold make run: nothing cached, a clone of its own"):
                 rows.append(("cold `make run`", f"{_cold():.0f} s", "goal < 480 s"))
