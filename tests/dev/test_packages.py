@@ -1,6 +1,7 @@
 """Setting a bare machine up: services stay off meanwhile, and what was there before comes back."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +85,15 @@ def test_without_root_it_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(packages.SetupError, match="needs root: crun runc"):
         packages.install(["crun", "runc"])
+
+
+def test_after_setting_up_nothing_is_missing() -> None:
+    """Each package brings the program it is listed for, and a second run has nothing to do."""
+    assert packages.missing_packages() == []
+
+
+def test_a_missing_program_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be found is named by the package that brings it."""
+    monkeypatch.setattr(shutil, "which", lambda name, path: name != "docker-registry")
+
+    assert packages.missing_packages() == ["docker-registry"]
