@@ -63,8 +63,12 @@ def find(name: str) -> str:
     )
 
 
-async def run(argv: Sequence[str], *, cwd: Path | None = None) -> Done:
+async def run(
+    argv: Sequence[str], *, cwd: Path | None = None, more: Mapping[str, str] | None = None
+) -> Done:
     """Run a program to its end. When the caller is cancelled it is killed first.
+
+    It sees ENVIRONMENT and `more`.
 
     Raises FailedError (PROGRAM_FAILED) when it cannot be started.
     """
@@ -75,7 +79,7 @@ async def run(argv: Sequence[str], *, cwd: Path | None = None) -> Done:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=ENVIRONMENT,
+            env={**ENVIRONMENT, **(more or {})},
             cwd=cwd or "/",
         )
     except OSError as error:
