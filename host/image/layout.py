@@ -1,10 +1,9 @@
-"""Reading an OCI image layout: from a tag to the digest of one manifest, every step checked.
+"""Reading OCI indexes and manifests: from a tag to the digest of one manifest, each step checked.
 
 OCI image specification: image-layout.md, image-index.md, descriptor.md.
 """
 
 import hashlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -13,17 +12,32 @@ import msgspec
 
 from contract.durable import read_file
 from contract.errors import FailedError, NotFoundError, SheltieError
+from host.image.name import DIGEST
 
-__all__ = ["Descriptor", "Index", "blob", "choose", "decode_index", "index_of", "resolve"]
+__all__ = [
+    "DOCUMENT_MAX",
+    "INDEX_TYPES",
+    "REF_NAME",
+    "Descriptor",
+    "Index",
+    "Manifest",
+    "blob",
+    "choose",
+    "decode_index",
+    "decode_manifest",
+    "digest_of",
+    "for_machine",
+    "index_of",
+    "resolve",
+]
 
 DOCUMENT_MAX: Final = 4 << 20
 """Largest index or manifest in bytes, as registries limit them."""
 REF_NAME: Final = "org.opencontainers.image.ref.name"
-_INDEX_TYPES: Final = (
+INDEX_TYPES: Final = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _NESTED_MAX: Final = 3
 _ARCHES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -51,6 +65,18 @@ class Index(msgspec.Struct, frozen=True):
     manifests: list[Descriptor]
 
 
+class Manifest(msgspec.Struct, frozen=True):
+    """One image: its configuration and its layers."""
+
+    config: Descriptor
+    layers: list[Descriptor]
+
+    @property
+    def blobs(self) -> list[Descriptor]:
+        """All that it points at."""
+        return [self.config, *self.layers]
+
+
 def resolve(layout: Path, tag: str | None, machine: str) -> Descriptor:
     """Return the manifest that `tag` names, for this machine.
 
@@ -68,18 +94,18 @@ def resolve(layout: Path, tag: str | None, machine: str) -> Descriptor:
 
 
 def index_of(
-    index: Index, where: Path, tag: str | None, machine: str, read: Callable[[Descriptor], bytes]
+    index: Index, where: object, tag: str | None, machine: str, read: Callable[[Descriptor], bytes]
 ) -> Descriptor:
     """Return the manifest that `tag` names in an index; nested ones are followed by `read`."""
     found = choose(index, where, tag)
     for _ in range(_NESTED_MAX):
-        if found.media_type not in _INDEX_TYPES:
+        if found.media_type not in INDEX_TYPES:
             return found
-        found = _for_machine(decode_index(read(found), where), where, machine)
+        found = for_machine(decode_index(read(found), where), where, machine)
     raise FailedError(f"{where}: its indexes are nested too deep", code="IMAGE_BROKEN")
 
 
-def choose(index: Index, where: Path, tag: str | None) -> Descriptor:
+def choose(index: Index, where: object, tag: str | None) -> Descriptor:
     """Return the entry of `tag`; without one the only entry, else `latest`."""
     named = {one.annotations.get(REF_NAME, ""): one for one in index.manifests}
     if tag is None and len(index.manifests) == 1:
@@ -94,16 +120,29 @@ def choose(index: Index, where: Path, tag: str | None) -> Descriptor:
     )
 
 
-def decode_index(data: bytes, where: Path) -> Index:
+def decode_index(data: bytes, where: object) -> Index:
     """Decode an index. Raises FailedError (IMAGE_BROKEN)."""
     try:
         index = msgspec.json.decode(data, type=Index)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FailedError(f"{where}: broken index: {error}", code="IMAGE_BROKEN") from error
-    for one in index.manifests:
-        if not _DIGEST.fullmatch(one.digest):
-            raise FailedError(f"{where}: bad digest {one.digest[:80]!r}", code="IMAGE_BROKEN")
+    _check(index.manifests, where)
     return index
+
+
+def decode_manifest(data: bytes, where: object) -> Manifest:
+    """Decode a manifest. Raises FailedError (IMAGE_BROKEN)."""
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FailedError(f"{where}: broken manifest: {error}", code="IMAGE_BROKEN") from error
+    _check(manifest.blobs, where)
+    return manifest
+
+
+def digest_of(data: bytes) -> str:
+    """Return the digest of bytes."""
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def blob(layout: Path, descriptor: Descriptor) -> bytes:
@@ -113,12 +152,13 @@ def blob(layout: Path, descriptor: Descriptor) -> bytes:
         data = read_file(path, DOCUMENT_MAX)
     except (OSError, SheltieError) as error:
         raise FailedError(f"{layout}: cannot read a blob: {error}", code="IMAGE_BROKEN") from error
-    if f"sha256:{hashlib.sha256(data).hexdigest()}" != descriptor.digest:
+    if digest_of(data) != descriptor.digest:
         raise FailedError(f"{layout}: blob {descriptor.digest} is damaged", code="IMAGE_BROKEN")
     return data
 
 
-def _for_machine(index: Index, where: Path, machine: str) -> Descriptor:
+def for_machine(index: Index, where: object, machine: str) -> Descriptor:
+    """Return the manifest for this machine. Raises NotFoundError (IMAGE_NOT_FOUND)."""
     arch = _ARCHES.get(machine, machine)
     for one in index.manifests:
         if one.platform is not None and (one.platform.os, one.platform.architecture) == (
@@ -127,3 +167,11 @@ def _for_machine(index: Index, where: Path, machine: str) -> Descriptor:
         ):
             return one
     raise NotFoundError(f"{where} holds no image for linux/{arch}", code="IMAGE_NOT_FOUND")
+
+
+def _check(descriptors: list[Descriptor], where: object) -> None:
+    for one in descriptors:
+        if not DIGEST.fullmatch(one.digest):
+            raise FailedError(f"{where}: bad digest {one.digest[:80]!r}", code="IMAGE_BROKEN")
+        if one.size < 0:
+            raise FailedError(f"{where}: bad size {one.size}", code="IMAGE_BROKEN")

@@ -1,49 +1,63 @@
-"""Unpacked images: each manifest once below STATE/images/DIGEST, whole or not at all.
+"""Unpacked images: each once below STATE/images/DIGEST, whole or not at all.
 
-umoci unpacks and checks the layers' digests; skopeo opens archives.
+umoci unpacks and checks the layers' digests.
 """
 
 import asyncio
+import errno
 import json
 import os
 import secrets
 import shutil
-import tarfile
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from contract.durable import ensure_directory, read_file, sync_directory
-from contract.errors import FailedError, NotFoundError
-from host.image import layout, reference
+from contract.durable import ensure_directory, read_file, sync_directory, write_file
+from contract.errors import FailedError, SheltieError
+from host.image import failure, layout
 from host.image.layout import Descriptor
+from host.image.name import DIGEST
+from host.image.seam import Image
 from host.runtime import kernel, programs
 from host.runtime.shape import ImageProcess
 
-__all__ = ["Image", "Images"]
+__all__ = ["Trees"]
 
 _SCRATCH: Final = ".unpacking-"
 _TAG: Final = "image"
 _CONFIG_MAX: Final = 1 << 20
+_VERSION: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An unpacked image: its manifest's digest, its tree, and the process that it asks for."""
+class Facts(msgspec.Struct, frozen=True):
+    """What lies beside a tree: the blobs that it was made of."""
 
-    digest: str
-    rootfs: Path
-    process: ImageProcess
+    blobs: list[str]
+    version: int = _VERSION
 
 
-class Images:
+class Run(msgspec.Struct, frozen=True, rename="pascal"):
+    """What an image's configuration says about its process, as far as umoci blurs it."""
+
+    entrypoint: list[str] | None = None
+    cmd: list[str] | None = None
+
+
+class Config(msgspec.Struct, frozen=True):
+    """An image's configuration."""
+
+    config: Run | None = None
+
+
+class Trees:
     """The images below `directory`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._busy: dict[str, asyncio.Lock] = {}
 
     def sweep(self) -> None:
         """Remove what an interrupted daemon was unpacking. Raises MachineError."""
@@ -51,80 +65,123 @@ class Images:
         for left in self._directory.glob(f"{_SCRATCH}*"):
             shutil.rmtree(left, ignore_errors=True)
 
-    async def get(self, source: str | None) -> Image:
-        """Return the image of `source`, unpacked.
+    def names(self) -> set[str]:
+        """Return the digests of the images that are there."""
+        if not self._directory.is_dir():
+            return set()
+        digests = {path.name.replace("-", ":", 1) for path in self._directory.iterdir()}
+        return {digest for digest in digests if DIGEST.fullmatch(digest)}
 
-        Raises UsageError (SOURCE_UNUSABLE), NotFoundError (IMAGE_NOT_FOUND), FailedError
-        (IMAGE_BROKEN), MachineError.
-        """
-        wanted = reference.parse(source)
-        descriptor = await asyncio.to_thread(_resolve, wanted)
-        home = self._directory / descriptor.digest.replace(":", "-")
-        async with self._busy.setdefault(descriptor.digest, asyncio.Lock()):
-            if not home.is_dir():
-                await self._unpack(wanted, descriptor, home)
-        return _load(descriptor.digest, home)
+    def has(self, digest: str) -> bool:
+        """Whether an image is there."""
+        return self._home(digest).is_dir()
 
-    async def _unpack(
-        self, wanted: reference.Reference, descriptor: Descriptor, home: Path
-    ) -> None:
-        ensure_directory(self._directory)
-        scratch = self._directory / f"{_SCRATCH}{secrets.token_hex(6)}"
+    def mounted(self, mountinfo: str) -> set[str]:
+        """Return the images that are part of a mount, whoever made it (proc_pid_mountinfo(5))."""
+        return {digest for digest in self.names() if self._home(digest).name in mountinfo}
+
+    def blobs(self) -> set[str]:
+        """Return the blobs of all images."""
+        found: set[str] = set()
+        for digest in self.names():
+            try:
+                data = read_file(self._home(digest) / "image.json", _CONFIG_MAX)
+                found.update(msgspec.json.decode(data, type=Facts).blobs)
+            except (OSError, SheltieError, msgspec.DecodeError):
+                continue  # it may be unpacked, but not made anew without its source
+        return found
+
+    def load(self, digest: str) -> Image:
+        """Return an image that is there. Raises FailedError (IMAGE_BROKEN)."""
+        home = self._home(digest)
         try:
-            scratch.mkdir(0o700)
-            source = wanted.path
-            if wanted.kind == "oci-archive":
-                source = await _open_archive(wanted, scratch)
-            _pin(source, descriptor, scratch)
-            await _umoci(wanted, scratch, "unpack", "rootfs")
-            await _umoci(wanted, scratch, "runtime-config", "--rootfs", "rootfs", "config.json")
-            await asyncio.to_thread(_settle, scratch, home)
+            process = json.loads(read_file(home / "config.json", _CONFIG_MAX))["process"]
+            wanted = ImageProcess(
+                tuple(process["args"]), tuple(process["env"]), process["cwd"], process["user"]
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FailedError(
+                f"the unpacked image {home} is damaged: {error}",
+                hint="remove that directory; it is unpacked anew",
+                code="IMAGE_BROKEN",
+            ) from error
+        return Image(digest, home / "rootfs", wanted)
+
+    @asynccontextmanager
+    async def scratch(self, what: object) -> AsyncIterator[Path]:
+        """Have a directory in which `what` is made; nothing of it stays.
+
+        An OSError in there becomes MachineError (DISK_FULL) or FailedError (IMAGE_BROKEN).
+        """
+        ensure_directory(self._directory)
+        place = self._directory / f"{_SCRATCH}{secrets.token_hex(6)}"
+        try:
+            place.mkdir(0o700)
+            yield place
         except OSError as error:
-            raise FailedError(f"cannot unpack {wanted}: {error}", code="IMAGE_BROKEN") from error
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise failure.full(what) from error
+            raise FailedError(f"cannot unpack {what}: {error}", code="IMAGE_BROKEN") from error
         finally:
-            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+    async def unpack(
+        self, what: object, digest: str, source: Path, descriptor: Descriptor, scratch: Path
+    ) -> None:
+        """Unpack a manifest of the layout `source` as image `digest`, by way of `scratch`.
+
+        Raises FailedError (IMAGE_BROKEN), MachineError (DISK_FULL), OSError.
+        """
+        manifest = layout.decode_manifest(layout.blob(source, descriptor), what)
+        config = _config(layout.blob(source, manifest.config), what)
+        tree = scratch / "tree"
+        tree.mkdir(0o700)
+        _pin(source, descriptor, scratch)
+        await _umoci(what, scratch, "unpack", "tree/rootfs")
+        runtime = ("--rootfs", "tree/rootfs", "tree/config.json")
+        await _umoci(what, scratch, "runtime-config", *runtime)
+        blobs = [descriptor.digest, *(one.digest for one in manifest.blobs)]
+        await asyncio.to_thread(self._settle, tree, digest, config, Facts(blobs))
+
+    async def remove(self, digests: Collection[str]) -> None:
+        """Remove images, each at once. Raises OSError."""
+        doomed = []
+        for digest in digests:
+            place = self._directory / f"{_SCRATCH}{secrets.token_hex(6)}"
+            self._home(digest).rename(place)
+            doomed.append(place)
+        for place in doomed:
+            await asyncio.to_thread(shutil.rmtree, place)
+
+    def _home(self, digest: str) -> Path:
+        return self._directory / digest.replace(":", "-")
+
+    def _settle(self, tree: Path, digest: str, config: Run, facts: Facts) -> None:
+        """Give the finished tree its name, after all of it has reached the disk."""
+        if not config.entrypoint and not config.cmd:
+            _without_program(tree / "config.json")
+        write_file(tree / "image.json", msgspec.json.encode(facts))
+        descriptor = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            kernel.sync_file_system(descriptor)
+        finally:
+            os.close(descriptor)
+        tree.rename(self._home(digest))
+        sync_directory(self._directory)
 
 
-def _resolve(wanted: reference.Reference) -> Descriptor:
-    machine = os.uname().machine
-    if wanted.kind == "oci":
-        return layout.resolve(wanted.path, wanted.tag, machine)
+def _config(data: bytes, what: object) -> Run:
     try:
-        with tarfile.open(wanted.path, "r:") as archive:
-            index = layout.decode_index(_member(archive, "index.json"), wanted.path)
-
-            def read(one: Descriptor) -> bytes:
-                return _member(archive, f"blobs/sha256/{one.digest.removeprefix('sha256:')}")
-
-            return layout.index_of(index, wanted.path, wanted.tag, machine, read)
-    except FileNotFoundError as error:
-        raise NotFoundError(f"no image is at {wanted.path}", code="IMAGE_NOT_FOUND") from error
-    except (OSError, tarfile.TarError, KeyError) as error:
-        raise FailedError(
-            f"{wanted.path} is no OCI archive: {error}", code="IMAGE_BROKEN"
-        ) from error
+        return msgspec.json.decode(data, type=Config).config or Run()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FailedError(f"{what}: broken configuration: {error}", code="IMAGE_BROKEN") from error
 
 
-def _member(archive: tarfile.TarFile, name: str) -> bytes:
-    file = archive.extractfile(name)
-    if file is None:
-        raise KeyError(name)
-    return file.read(layout.DOCUMENT_MAX)
-
-
-async def _open_archive(wanted: reference.Reference, scratch: Path) -> Path:
-    """Let skopeo turn an archive into a layout and return that."""
-    argv = [
-        programs.find("skopeo"),
-        # It minds no TMPDIR, and /var/tmp may be read-only.
-        *("--insecure-policy", "--tmpdir", str(scratch)),
-        *("copy", "--quiet", "--all", str(wanted), f"oci:{scratch}/opened"),
-    ]
-    done = await programs.run(argv, cwd=scratch)
-    if done.status:
-        why = programs.last_line(done.err)
-        raise FailedError(f"cannot open {wanted}: {why}", code="IMAGE_BROKEN")
-    return scratch / "opened"
+def _without_program(path: Path) -> None:
+    """Take out the shell that umoci puts in where the image names no program."""
+    document = json.loads(path.read_bytes())
+    document["process"]["args"] = []
+    path.write_text(json.dumps(document))
 
 
 def _pin(source: Path, descriptor: Descriptor, scratch: Path) -> None:
@@ -142,37 +199,8 @@ def _pin(source: Path, descriptor: Descriptor, scratch: Path) -> None:
     (pinned / "index.json").write_bytes(msgspec.json.encode(document))
 
 
-async def _umoci(wanted: reference.Reference, scratch: Path, verb: str, *arguments: str) -> None:
+async def _umoci(what: object, scratch: Path, verb: str, *arguments: str) -> None:
     argv = [programs.find("umoci"), "raw", verb, "--image", f"pinned:{_TAG}", *arguments]
     done = await programs.run(argv, cwd=scratch)
     if done.status:
-        why = programs.last_line(done.err)
-        raise FailedError(f"cannot unpack {wanted}: {why}", code="IMAGE_BROKEN")
-
-
-def _settle(scratch: Path, home: Path) -> None:
-    """Give the finished tree its name, after all of it has reached the disk."""
-    shutil.rmtree(scratch / "pinned")
-    shutil.rmtree(scratch / "opened", ignore_errors=True)
-    descriptor = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        kernel.sync_file_system(descriptor)
-    finally:
-        os.close(descriptor)
-    scratch.rename(home)
-    sync_directory(home.parent)
-
-
-def _load(digest: str, home: Path) -> Image:
-    try:
-        process = json.loads(read_file(home / "config.json", _CONFIG_MAX))["process"]
-        wanted = ImageProcess(
-            tuple(process["args"]), tuple(process["env"]), process["cwd"], process["user"]
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise FailedError(
-            f"the unpacked image {home} is damaged: {error}",
-            hint="remove that directory; it is unpacked anew",
-            code="IMAGE_BROKEN",
-        ) from error
-    return Image(digest, home / "rootfs", wanted)
+        raise failure.of_archive(what, "unpack", done)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from contract.execwire import Size
 from host.desired import ExecProcess
-from host.image.unpacked import Image
+from host.image.seam import Image, ImageSource
 from host.runtime import facts, made, rootfs, shape
 from host.runtime.cgroups import Cgroups
 from host.runtime.files import Files
@@ -16,14 +16,7 @@ from host.store.transactions import utc_now
 from host.supervisor import userdata
 from host.supervisor.plan import Spec
 
-__all__ = ["ContainerRunner", "ImageSource", "Runner"]
-
-
-class ImageSource(Protocol):
-    """What unpacks images."""
-
-    async def get(self, source: str | None) -> Image:
-        """Return the image of `source`, unpacked. Raises SheltieError."""
+__all__ = ["ContainerRunner", "Runner"]
 
 
 class Runner(Protocol):
@@ -77,7 +70,9 @@ class ContainerRunner:
 
     async def start(self, spec: Spec, restarts: int, last_exit: int | None) -> tuple[Task, Made]:
         """Unpack, mount, configure, run."""
-        image = await self._images.get(spec.source)
+        image = await self._images.get(
+            spec.source, container=self._files.name, command=spec.command
+        )
         await self.clean()
         self._runtime = self._runtimes("")
         self._files.make()

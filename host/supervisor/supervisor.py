@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -13,7 +13,8 @@ from contract.execwire import Size
 from contract.settings import CONTAINER_NAME
 from contract.status import ContainerState, ContainerStatus
 from host.desired import Desired, ExecProcess
-from host.image.unpacked import Images
+from host.image.access import RegistryAccess
+from host.image.images import Images
 from host.runtime import execs, probe
 from host.runtime.cgroups import Cgroups
 from host.runtime.files import Files
@@ -32,6 +33,7 @@ class Supervisor:
     """The containers of one daemon. State lies in `state`, scratch in `run`, a short path.
 
     `runtime` is `auto`, `crun` or `runc` before `start`, and the one that was chosen after it.
+    `access` says at each pull how registries are reached.
     """
 
     def __init__(
@@ -42,12 +44,13 @@ class Supervisor:
         *,
         clock: Clock | None = None,
         grace: float = GRACE_SECONDS,
+        access: Callable[[], RegistryAccess] = RegistryAccess,
     ) -> None:
         self.runtime = runtime
         self._state, self._run = state, run
         self._clock = clock or RealClock()
         self._grace = grace
-        self._images = Images(state / "images")
+        self._images = Images(state, run, access)
         self._cgroups = Cgroups.of(state, "")
         self._chosen: Runtime | None = None
         self._workers: dict[str, Worker] = {}
@@ -114,6 +117,7 @@ class Supervisor:
             await asyncio.wait(self._lives)
         for worker in self._workers.values():
             await worker.close()
+        await self._images.close()
 
     def _worker(self, name: str) -> Worker:
         runner: Runner = ContainerRunner(

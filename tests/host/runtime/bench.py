@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from host.desired import ExecProcess
-from host.image.unpacked import Images
+from host.image.images import Images
 from host.runtime import facts, rootfs, shape
 from host.runtime.cgroups import Cgroups
 from host.runtime.files import Files
@@ -79,7 +79,7 @@ class Bench:
     ) -> dict[str, Any]:
         """Mount a root and return the configuration that runs `args` in it."""
         files = self.files(name)
-        image = await Images(self.state / "images").get(f"oci:{self.state}/layout")
+        image = await Images(self.state, self.run).get(f"oci:{self.state}/layout")
         files.make()
         rootfs.mount(image.rootfs, files)
         process = shape.ImageProcess(tuple(args), image.process.env, "/", image.process.user)

@@ -357,7 +357,8 @@ async def test_a_bad_one_holds_up_no_good_one(host: Host) -> None:
     await host.want(
         host.desired("good"),
         host.desired("gone", source="oci:/nowhere"),
-        host.desired("foreign", source="docker://x/y"),
+        host.desired("foreign", source="docker-daemon:x"),
+        host.desired("untrusted", source="docker://registry.example/x:1"),
         host.desired("empty", source=None),
         host.desired("broken", command=("/nonexistent",)),
     )
@@ -367,6 +368,9 @@ async def test_a_bad_one_holds_up_no_good_one(host: Host) -> None:
     assert "no image is at /nowhere" in host.status("gone").reason
     assert host.status("foreign").state is ContainerState.FAILED
     assert host.status("empty").state is ContainerState.FAILED
+    # The owner may write a policy, which is no setting: it is tried again.
+    assert host.status("untrusted").state is ContainerState.WAITING
+    assert "neither pinned by a digest nor judged by a policy" in host.status("untrusted").reason
     assert host.status("broken").state is ContainerState.WAITING
     assert "/nonexistent" in host.status("broken").reason
     assert all("\n" not in one.reason for one in host.supervisor.status())
