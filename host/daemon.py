@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,7 @@ from host.callers import HOST
 from host.desired import Containers
 from host.house import House
 from host.idle import IdleContainers
+from host.image.access import RegistryAccess
 from host.lock import Lock
 from host.logline import event
 from host.reboot import COMMAND
@@ -83,7 +84,9 @@ async def serve(
     locks = _prepare(places)
     try:
         transactions = Transactions(FileStore(places.state / "settings"))
-        containers, problems = _containers(places, runtime)
+        containers, problems = _containers(
+            places, runtime, lambda: wanted.registries(transactions.live)
+        )
         await containers.start()
         try:
             await _serve(places, transactions, containers, problems, limits or Limits(), command)
@@ -199,14 +202,16 @@ def _make(path: Path, mode: int) -> os.stat_result:
         raise MachineError(why, code="DIRECTORY_UNUSABLE") from error
 
 
-def _containers(places: Places, runtime: str) -> tuple[Runner, list[str]]:
+def _containers(
+    places: Places, runtime: str, access: Callable[[], RegistryAccess] = RegistryAccess
+) -> tuple[Runner, list[str]]:
     if runtime == "none":
         return IdleContainers(NO_RUNTIME), [NO_RUNTIME]
     if os.geteuid() != 0:
         return IdleContainers(NO_ROOT), [NO_ROOT]
     from host.supervisor.supervisor import Supervisor
 
-    return Supervisor(places.state, places.run, runtime), []
+    return Supervisor(places.state, places.run, runtime, access=access), []
 
 
 def _runtime_name(containers: object) -> str:

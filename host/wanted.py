@@ -7,14 +7,31 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from contract.settings import HostContainer, Network, PemCertificate, Settings, Updates
+from contract.settings import (
+    ContainerRegistry,
+    HostContainer,
+    Network,
+    PemCertificate,
+    RegistryMirror,
+    Settings,
+    Updates,
+)
 from contract.userdata import REDACTED, merge_keys, redact
 from host.callers import ADMIN, ADMIN_USER_DATA, Caller
 from host.desired import Desired
+from host.image.access import Credential, Mirror, RegistryAccess
 from host.store import key, tree
 from host.store.state import Live
 
-__all__ = ["SERVICES", "affected", "affected_services", "desired", "shown", "updates"]
+__all__ = [
+    "SERVICES",
+    "affected",
+    "affected_services",
+    "desired",
+    "registries",
+    "shown",
+    "updates",
+]
 
 _CONTAINERS = ("settings", "host-containers")
 _SERVICE: Final = "host-containers"
@@ -52,6 +69,34 @@ def desired(live: Live) -> dict[str, Desired]:
 def updates(live: Live) -> Updates:
     """Return the settings that updates go by."""
     return _settings(live).updates or Updates()
+
+
+def registries(live: Live) -> RegistryAccess:
+    """Return how registries are reached; entries that name no registry say nothing."""
+    settings = _settings(live)
+    network, given = settings.network or Network(), settings.container_registry
+    given = given or ContainerRegistry()
+    return RegistryAccess(
+        mirrors=tuple(
+            Mirror(one.registry, tuple(one.endpoint or ()))
+            for one in given.mirrors or ()
+            if isinstance(one, RegistryMirror) and one.registry
+        ),
+        credentials=tuple(
+            Credential(
+                one.registry,
+                one.username or "",
+                one.password or "",
+                one.auth or "",
+                one.identitytoken or "",
+            )
+            for one in given.credentials or ()
+            if one.registry
+        ),
+        https_proxy=network.https_proxy or "",
+        no_proxy=tuple(dict.fromkeys((*(network.no_proxy or ()), *_NO_PROXY))),
+        certificates=_certificates(settings.pki or {}),
+    )
 
 
 def affected_services(name: str) -> tuple[str, ...] | None:

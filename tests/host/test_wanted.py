@@ -8,6 +8,7 @@ from contract.settings import Updates
 from host import wanted
 from host.callers import ADMIN_ENABLED, ADMIN_USER_DATA, HOST, Caller
 from host.desired import Desired
+from host.image.access import Credential, Mirror, RegistryAccess
 from host.store.state import Handed, Live
 from tests.contract.pem import coded, pem
 from tests.host.keys import decoded, encoded, key_line
@@ -185,3 +186,29 @@ def test_affected(names: list[str] | None, expected: set[str]) -> None:
 def test_affected_services(name: str, expected: tuple[str, ...] | None) -> None:
     """A group of settings has what its table says, below it the same holds."""
     assert wanted.affected_services(name) == expected
+
+
+def test_registries_are_reached_as_the_settings_say() -> None:
+    """Mirrors, credentials, the proxy and the trusted certificates; nothing without them."""
+    assert wanted.registries(Live()) == RegistryAccess(no_proxy=("localhost", "127.0.0.1"))
+    live = Live(
+        {
+            "settings.container-registry.mirrors": [
+                {"registry": "*", "endpoint": ["https://m.example"]},
+                {"endpoint": ["https://nobody.example"]},
+            ],
+            "settings.container-registry.credentials": [
+                {"registry": "r.example", "username": "me", "password": "secret"},
+                {"username": "nobody"},
+            ],
+            "settings.network.https-proxy": "http://p.example:3128",
+            "settings.network.no-proxy": ["r.example"],
+        }
+    )
+
+    assert wanted.registries(live) == RegistryAccess(
+        (Mirror("*", ("https://m.example",)),),
+        (Credential("r.example", "me", "secret"),),
+        "http://p.example:3128",
+        ("r.example", "localhost", "127.0.0.1"),
+    )
