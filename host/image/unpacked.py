@@ -18,7 +18,7 @@ import msgspec
 
 from contract.durable import ensure_directory, read_file, sync_directory, write_file
 from contract.errors import FailedError, SheltieError
-from host.image import failure, layout
+from host.image import failure, layout, orphans
 from host.image.layout import Descriptor
 from host.image.name import DIGEST
 from host.image.seam import Image
@@ -63,6 +63,7 @@ class Trees:
         """Remove what an interrupted daemon was unpacking. Raises MachineError."""
         ensure_directory(self._directory)
         for left in self._directory.glob(f"{_SCRATCH}*"):
+            orphans.end(left.resolve())
             shutil.rmtree(left, ignore_errors=True)
 
     def names(self) -> set[str]:

@@ -1,10 +1,11 @@
 """The door opens when the registry is down, slow or lying, or a pull is cut off or bent midway."""
 
-# ruff: noqa: ASYNC220  only this test waits for these processes and files
+# ruff: noqa: ASYNC220, ASYNC240  only this test waits for these processes and files
 
 import asyncio
 import json
 import os
+import select
 import subprocess
 import sys
 from dataclasses import replace
@@ -235,13 +236,25 @@ async def test_the_daemon_killed_in_the_middle(
     arguments = [str(tmp_path / "state"), str(tmp_path / "run"), place(source), source]
     process = subprocess.Popen([sys.executable, "-I", "-c", script, *arguments])
     await wire.reached.wait()
+    (scratch,) = (tmp_path / "state/images").glob(".*")
+    (copying,) = (int(pid) for pid in children(process.pid).split())
+    pidfd = os.pidfd_open(copying)
     process.kill()
     process.wait()
-    wire.disarm()
+    # Orphaned, and at work in a directory that nobody else knows.
+    assert Path(f"/proc/{copying}/cwd").readlink() == scratch
     images = daemon(place(source))
+    assert select.select([pidfd], [], [], 0)[0]
+    os.close(pidfd)
+    wire.disarm()
     assert not list((tmp_path / "state/images").glob(".*"))
 
     assert (await images.get(source)).rootfs.is_dir()
+
+
+def children(pid: int) -> str:
+    """Return the children of a process of the test's own."""
+    return "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
 
 
 async def test_a_new_policy_judges_anew(
