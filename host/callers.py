@@ -6,6 +6,12 @@
     admin           redacted    admin: enabled=false                         nothing
     any other       redacted    nothing                                      nothing
 
+    caller          containers, metrics   logs of         audit, generations   delete, restore
+    host            yes                   all             yes                  yes
+    control         yes                   itself, admin   no                   no
+    admin           yes                   itself          no                   no
+    any other       no                    none            no                   no
+
 The socket alone gives the rights; SO_PEERCRED only adds who used them (DESIGN: the socket is the
 identity). A refusal is a RefusedError of one line that says what is not allowed.
 """
@@ -25,9 +31,15 @@ __all__ = [
     "Caller",
     "check_act",
     "check_apply",
+    "check_audit",
     "check_changes",
+    "check_delete",
     "check_exec",
+    "check_generations",
+    "check_logs",
     "check_name",
+    "check_restore",
+    "check_watch",
     "check_write",
 ]
 
@@ -89,6 +101,8 @@ def check_write(caller: Caller, values: Mapping[str, Any]) -> None:
     check_changes(caller)
     if caller.container is None:
         return
+    if None in values.values():
+        check_delete(caller)
     for name, value in values.items():
         if name not in _WRITABLE[caller.container]:
             raise _refused(f"{caller} may not set {name}")
@@ -120,6 +134,44 @@ def check_exec(caller: Caller, target: str | None, *, admin_enabled: bool) -> No
         raise _refused(f"{caller} may not exec into {target!r}")
     if target == ADMIN and not admin_enabled:
         raise _refused(f"{caller} may not exec into 'admin' while it is disabled")
+
+
+def check_watch(caller: Caller) -> None:
+    """Refuse to show containers and metrics to callers that have nothing to do with them."""
+    if caller.container not in {None, CONTROL, ADMIN}:
+        raise _refused(f"{caller} may not read the state of containers")
+
+
+def check_logs(caller: Caller, name: str) -> None:
+    """Refuse the log of container `name`."""
+    if caller.is_host or (caller.container in {CONTROL, ADMIN} and caller.container == name):
+        return
+    if (caller.container, name) != (CONTROL, ADMIN):
+        raise _refused(f"{caller} may not read the log of {name!r}")
+
+
+def check_audit(caller: Caller) -> None:
+    """Refuse the audit: it tells of every caller, and of commands with their arguments."""
+    if not caller.is_host:
+        raise _refused(f"{caller} may not read the audit")
+
+
+def check_generations(caller: Caller) -> None:
+    """Refuse to show generations: the owner's settings as the owner set them, secrets too."""
+    if not caller.is_host:
+        raise _refused(f"{caller} may not read generations of the settings")
+
+
+def check_restore(caller: Caller) -> None:
+    """Refuse to bring back a generation."""
+    if not caller.is_host:
+        raise _refused(f"{caller} may not restore a generation of the settings")
+
+
+def check_delete(caller: Caller) -> None:
+    """Refuse to delete settings."""
+    if not caller.is_host:
+        raise _refused(f"{caller} may not delete settings")
 
 
 def _refused(why: str) -> RefusedError:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from host.store.state import Live
+from contract.errors import NotFoundError
+from host.store.state import Generation, Live
 
 __all__ = ["MemoryStore"]
 
@@ -13,6 +14,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._live = Live()
+        self._past: dict[int, Live] = {}
         self._pending: dict[tuple[str, str], dict[str, Any]] = {}
 
     def live(self) -> Live:
@@ -22,6 +24,22 @@ class MemoryStore:
     def replace(self, live: Live) -> None:
         """Make `live` the committed state."""
         self._live = live
+        self._past[live.serial] = live
+
+    def generations(self) -> Sequence[Generation]:
+        """Return every commit."""
+        return [Generation(number, live.origin) for number, live in self._past.items()]
+
+    def generation(self, number: int) -> Live:
+        """Return the state of a commit. Raises NotFoundError (GENERATION_GONE)."""
+        if number not in self._past:
+            raise NotFoundError(f"there is no generation {number}", code="GENERATION_GONE")
+        return self._past[number]
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """Memory has none."""
+        return ()
 
     def pending(self, owner: str, name: str) -> Mapping[str, Any]:
         """Return the values of a transaction; empty when there is none."""

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-__all__ = ["Handed", "Live", "Store"]
+__all__ = ["Generation", "Handed", "Live", "Origin", "Store"]
 
 
 class Handed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -19,6 +19,28 @@ class Handed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     caller: str
     uid: int
     since: str
+
+
+class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a state comes from: when it was committed, by whom, and which names changed.
+
+    `by` is `CALLER uid N`. `restored` is the generation that it brought back, 0 for none.
+    """
+
+    at: str = ""
+    by: str = ""
+    changed: tuple[str, ...] = ()
+    restored: int = 0
+
+
+NOWHERE = Origin()
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """A commit that is kept: its number, and where it comes from."""
+
+    number: int
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +54,14 @@ class Live:
     handed: tuple[Handed, ...] = ()
     serial: int = 0
     opened: str = ""
+    origin: Origin = NOWHERE
 
 
 class Store(Protocol):
-    """Keeps one Live and, for each owner, named pending transactions that never outlive a start.
+    """Keeps one Live with a number of those before it, the generations.
+
+    And, for each owner, named pending transactions that never outlive a start; a value of None is
+    a name that goes.
 
     Each method is atomic. They raise MachineError (STORE_UNUSABLE) when the medium fails.
     """
@@ -45,6 +71,16 @@ class Store(Protocol):
 
     def replace(self, live: Live) -> None:
         """Make `live` the committed state: durable once this returns, all of it or nothing."""
+
+    def generations(self) -> Sequence[Generation]:
+        """Return the commits that are kept, the oldest first and the live one last."""
+
+    def generation(self, number: int) -> Live:
+        """Return the state of a kept commit. Raises NotFoundError (GENERATION_GONE)."""
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What does not work, in sentences; none when all is well."""
 
     def pending(self, owner: str, name: str) -> Mapping[str, Any]:
         """Return the values of a transaction; empty when there is none."""

@@ -6,7 +6,7 @@ kept beside them, with who and since, and go when admin is switched off by anyon
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,10 +14,10 @@ from contract import keyline
 from contract.errors import ConflictError, SheltieError, UsageError
 from contract.peer import Peer
 from contract.userdata import merge_keys, plain_keys
-from host.callers import ADMIN_ENABLED, ADMIN_USER_DATA, Caller, check_write
-from host.store.state import Handed, Live, Store
+from host.callers import ADMIN_ENABLED, ADMIN_USER_DATA, Caller, check_restore, check_write
+from host.store.state import Generation, Handed, Live, Origin, Store
 
-__all__ = ["DEFAULT", "NothingPendingError", "Transactions", "committed", "utc_now"]
+__all__ = ["DEFAULT", "Change", "NothingPendingError", "Transactions", "committed", "utc_now"]
 
 DEFAULT: Final = "default"
 """The transaction that a call without `tx` means."""
@@ -39,20 +39,54 @@ class NothingPendingError(SheltieError):
         super().__init__("Tried to commit with no pending changes")
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A commit that has happened: by whom, from what, to what; `names` were set, `removed` went."""
+
+    caller: Caller
+    peer: Peer
+    before: Live
+    after: Live
+    names: list[str]
+    removed: list[str]
+
+    @property
+    def restored(self) -> int:
+        """The generation that came back, 0 for none."""
+        return self.after.origin.restored
+
+
 class Transactions:
-    """The settings as the API works on them. Methods raise what the store raises."""
+    """The settings as the API works on them. Methods raise what the store raises.
+
+    `tell` hears of each commit once it is durable, before anybody else does.
+    """
 
     def __init__(self, store: Store, now: Callable[[], str] | None = None) -> None:
         self._store = store
         self._now = now or utc_now
+        self.tell: Callable[[Change], None] = _to_nobody
 
     @property
     def live(self) -> Live:
         """The committed state."""
         return self._store.live()
 
+    @property
+    def problems(self) -> Sequence[str]:
+        """What does not work with the store, in sentences."""
+        return self._store.problems
+
+    def generations(self) -> Sequence[Generation]:
+        """Return the commits that are kept, the oldest first and the live one last."""
+        return self._store.generations()
+
+    def generation(self, number: int) -> Live:
+        """Return the state of a kept commit. Raises NotFoundError (GENERATION_GONE)."""
+        return self._store.generation(number)
+
     def stage(self, caller: Caller, name: str, values: Mapping[str, Any]) -> None:
-        """Add `values` (no nulls) to the caller's transaction `name`.
+        """Add `values` to the caller's transaction `name`; None stands for a name that goes.
 
         Raises RefusedError after dropping the transaction: of a refused call nothing stays.
         """
@@ -95,27 +129,59 @@ class Transactions:
         if not values:
             raise NothingPendingError
         check_write(caller, values)
-        self._store.replace(committed(self.live, values, caller, peer.uid, self._now()))
+        self._replace(caller, peer, committed(self.live, values, caller, peer.uid, self._now()))
         self._store.put(caller.label, name, {})
         return sorted(values)
 
+    def restore(self, caller: Caller, peer: Peer, number: int) -> list[str]:
+        """Commit the settings of a generation again and return the names that this changes.
 
-def committed(live: Live, values: Mapping[str, Any], caller: Caller, uid: int, now: str) -> Live:
+        Keys that were handed over stay, unless admin is off in them. Raises RefusedError,
+        NotFoundError (GENERATION_GONE).
+        """
+        check_restore(caller)
+        back, now = self.generation(number).settings, self.live.settings
+        values = {name: None for name in now if name not in back}
+        values |= {name: value for name, value in back.items() if now.get(name) != value}
+        after = committed(self.live, values, caller, peer.uid, self._now(), number)
+        self._replace(caller, peer, after)
+        return sorted(values)
+
+    def _replace(self, caller: Caller, peer: Peer, after: Live) -> None:
+        before = self.live
+        self._store.replace(after)
+        gone = [name for name in after.origin.changed if name not in after.settings]
+        removed = [name for name in gone if name in before.settings]
+        names = [name for name in after.origin.changed if name not in removed]
+        self.tell(Change(caller, peer, before, after, names, removed))
+
+
+def committed(
+    live: Live, values: Mapping[str, Any], caller: Caller, uid: int, now: str, restored: int = 0
+) -> Live:
     """Return the state that follows `live` when `caller` commits `values` at `now`."""
     settings, handed = dict(live.settings), live.handed
     for name, value in values.items():
         if name == ADMIN_USER_DATA and not caller.is_host:
             handed = _handed_over(handed, value, caller, uid, now)
+        elif value is None:
+            settings.pop(name, None)
         else:
             settings[name] = value
-    if values.get(ADMIN_ENABLED) is False:
+    # Also where the name has gone: what is not enabled is off.
+    if ADMIN_ENABLED in values and settings.get(ADMIN_ENABLED) is not True:
         handed = ()
     opened = live.opened
     if settings.get(ADMIN_ENABLED) is not True:
         opened = ""
     elif live.settings.get(ADMIN_ENABLED) is not True:
         opened = now
-    return replace(live, settings=settings, handed=handed, serial=live.serial + 1, opened=opened)
+    origin = Origin(now, f"{caller.label} uid {uid}", tuple(sorted(values)), restored)
+    return Live(settings, handed, live.serial + 1, opened, origin)
+
+
+def _to_nobody(change: Change) -> None:
+    """Nobody listens yet."""
 
 
 def utc_now() -> str:

@@ -31,7 +31,7 @@ def test_modes(tmp_path: Path) -> None:
     store.put("host", "a", {"settings.motd": "y"})
 
     paths = [tmp_path / "s", *(tmp_path / "s").rglob("*")]
-    assert len(paths) == 6
+    assert len(paths) == 8
     for path in paths:
         assert path.stat().st_mode & 0o7777 == (0o700 if path.is_dir() else 0o600), path
 
