@@ -9,7 +9,14 @@ import msgspec
 
 from contract.rpc import KeyShown
 
-__all__ = ["ContainerState", "ContainerStatus", "DoorStatus", "HandedKey", "HostStatus"]
+__all__ = [
+    "AuditStatus",
+    "ContainerState",
+    "ContainerStatus",
+    "DoorStatus",
+    "HandedKey",
+    "HostStatus",
+]
 
 
 class ContainerState(StrEnum):
@@ -27,6 +34,7 @@ class ContainerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """One host container. Times are RFC 3339 UTC; `reason` is one sentence, empty when all is well.
 
     `last_exit` is the exit status of the previous run, 128+n for signal n, if there was one.
+    `digest` is that of the image that it runs. What it uses is told where the supervisor can tell.
     """
 
     name: str
@@ -39,6 +47,10 @@ class ContainerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     restarts: int = 0
     last_exit: int | None = None
     reason: str = ""
+    digest: str = ""
+    memory_bytes: int | None = None
+    cpu_seconds: float | None = None
+    pids: int | None = None
 
 
 class HandedKey(msgspec.Struct, frozen=True):
@@ -57,10 +69,25 @@ class DoorStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     keys: list[HandedKey] = []
 
 
+class AuditStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where the audit stands: how many records, and the head (`NUMBER:HASH`) that witnesses them.
+
+    `degraded` says why nothing can be written now; `waiting` events are in memory then, and `lost`
+    ones found no room there.
+    """
+
+    records: int
+    head: str
+    waiting: int = 0
+    lost: int = 0
+    degraded: str = ""
+
+
 class HostStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """The whole answer. `caller` is whom the daemon takes the asking socket for.
 
-    `pid` is the daemon's, in the host's pid namespace.
+    `pid` is the daemon's, in the host's pid namespace. `generation` is the number of the settings
+    that are live.
     """
 
     version: str
@@ -71,3 +98,5 @@ class HostStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     containers: list[ContainerStatus]
     pid: int = 0
     problems: list[str] = []
+    generation: int = 0
+    audit: AuditStatus | None = None

@@ -13,12 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import contract
 from contract import durable
 from contract.errors import MachineError, UsageError
+from contract.event import DaemonEnded, DaemonStarted, SettingsFound, SettingsRecovered, cut
 from contract.places import SOCKET_PATH_MAX
-from host import reboot, wanted
+from contract.status import ContainerStatus
+from host import reboot, release, wanted
 from host.api.limits import Limits
 from host.api.listener import SOCKET_NAME, ContainerDoors, Listener
+from host.audit import changes
+from host.audit.segments import Segments
+from host.audit.trail import Trail
 from host.callers import HOST
 from host.desired import Containers
 from host.house import House
@@ -27,6 +33,7 @@ from host.image.access import RegistryAccess
 from host.lock import Lock
 from host.logline import event
 from host.reboot import COMMAND
+from host.runtime.files import Files
 from host.store.files import FileStore
 from host.store.transactions import Transactions
 from host.update.none import NoEngine
@@ -83,13 +90,19 @@ async def serve(
     command = reboot.parse(reboot_command)
     locks = _prepare(places)
     try:
-        transactions = Transactions(FileStore(places.state / "settings"))
+        store = FileStore(places.state / "settings")
+        audit = Trail(Segments(places.state / "audit"))
+        _begin_audit(audit, store)
         containers, problems = _containers(
-            places, runtime, lambda: wanted.registries(transactions.live)
+            places,
+            runtime,
+            lambda: wanted.registries(store.live()),
+            changes.Containers(audit.note).seen,
         )
         await containers.start()
         try:
-            await _serve(places, transactions, containers, problems, limits or Limits(), command)
+            settings, all_limits = Transactions(store), limits or Limits()
+            await _serve(places, settings, containers, problems, audit, all_limits, command)
         finally:
             await containers.close()
     finally:
@@ -101,7 +114,9 @@ async def stop_containers(places: Places, runtime: str) -> None:
     """Stop every container that a daemon left behind. Raises ConflictError while one runs."""
     locks = _prepare(places)
     try:
-        containers, _ = _containers(places, runtime)
+        audit = Trail(Segments(places.state / "audit"))
+        audit.start()
+        containers, _ = _containers(places, runtime, observe=changes.Containers(audit.note).seen)
         await containers.start()
         try:
             await containers.stop_all()
@@ -117,6 +132,7 @@ async def _serve(
     transactions: Transactions,
     containers: Runner,
     problems: Sequence[str],
+    audit: Trail,
     limits: Limits,
     reboot_command: Sequence[str],
 ) -> None:
@@ -134,10 +150,17 @@ async def _serve(
         problems=problems,
         updates=updates,
         reboot_command=reboot_command,
+        audit=audit,
+        log_of=lambda name: Files(places.state, places.run, name).log,
     )
     doors.serve(house)
     own = Listener(house, HOST, places.socket, limits)
     _heed_signals(house)
+    keeping = asyncio.create_task(audit.keep())
+    generation = transactions.live.serial
+    audit.note(
+        DaemonStarted(contract.__version__, os.getpid(), runtime, generation, release.boot_id())
+    )
     try:
         await house.apply()
         await own.open()
@@ -149,7 +172,20 @@ async def _serve(
             await containers.stop_all()
     finally:
         await asyncio.gather(own.hang_up(), doors.close(), updates.close())
-        _log.info(event("end", containers="stopped" if house.stop_containers else "stay"))
+        keeping.cancel()
+        house.calls.close()
+        stay = "stopped" if house.stop_containers else "stay"
+        audit.note(DaemonEnded(stay))
+        _log.info(event("end", containers=stay))
+
+
+def _begin_audit(audit: Trail, store: FileStore) -> None:
+    """Find the audit's end, and tell what happened to the settings while no daemon looked."""
+    known, generation = audit.start(), store.live().serial
+    if store.recovered:
+        audit.note(SettingsRecovered(generation, cut(store.recovered)))
+    elif known is not None and known != generation:
+        audit.note(SettingsFound(generation, known))
 
 
 def _heed_signals(house: House) -> None:
@@ -203,15 +239,21 @@ def _make(path: Path, mode: int) -> os.stat_result:
 
 
 def _containers(
-    places: Places, runtime: str, access: Callable[[], RegistryAccess] = RegistryAccess
+    places: Places,
+    runtime: str,
+    access: Callable[[], RegistryAccess] = RegistryAccess,
+    observe: Callable[[ContainerStatus], None] | None = None,
 ) -> tuple[Runner, list[str]]:
     if runtime == "none":
         return IdleContainers(NO_RUNTIME), [NO_RUNTIME]
     if os.geteuid() != 0:
         return IdleContainers(NO_ROOT), [NO_ROOT]
     from host.supervisor.supervisor import Supervisor
+    from host.supervisor.worker import unobserved
 
-    return Supervisor(places.state, places.run, runtime, access=access), []
+    return Supervisor(
+        places.state, places.run, runtime, access=access, observe=observe or unobserved
+    ), []
 
 
 def _runtime_name(containers: object) -> str:

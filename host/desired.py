@@ -3,7 +3,7 @@
 The API side turns settings into Desired values; the supervisor makes the host be like them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -61,6 +61,9 @@ class Containers(Protocol):
 
     def status(self) -> Sequence[ContainerStatus]:
         """Return the state of every container that was ever wanted, by name."""
+
+    async def settled(self, names: Iterable[str]) -> None:
+        """Return once all that can be done now for these is done, or waits for its time."""
 
     async def exec(self, name: str, command: Sequence[bytes], *, size: Size | None) -> ExecProcess:
         """Start `command` in the running container `name`; with a terminal where `size` is given.

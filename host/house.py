@@ -1,19 +1,26 @@
 """What the API's handlers work on: the settings, the containers, and keeping the two in step."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import contract
 from contract import keyline
+from contract.errors import NotFoundError
 from contract.rpc import KeyShown
 from contract.status import DoorStatus, HandedKey, HostStatus
 from host import reboot, release, wanted
+from host.audit import changes
+from host.audit.calls import Calls
+from host.audit.sink import MemorySink
+from host.audit.trail import Trail
 from host.callers import ADMIN_ENABLED, Caller
 from host.desired import Containers, Desired
 from host.store.state import Handed
-from host.store.transactions import Transactions, utc_now
+from host.store.transactions import Change, Transactions, utc_now
 from host.update.none import NoEngine
 from host.update.updates import Updates
 
@@ -27,11 +34,17 @@ class Doors(Protocol):
         """Have a socket for each of these containers, and for no other."""
 
 
+def _no_log(name: str) -> Path:
+    raise NotFoundError(f"there is no log of container '{name}'", code="LOG_MISSING")
+
+
 @dataclass
 class House:
     """One host. `problems` are sentences about what does not work here; `pid` is the daemon's.
 
-    `ending` is set when the daemon is to end, `stop_containers` when they end with it.
+    `ending` is set when the daemon is to end, `stop_containers` when they end with it. `audit` is
+    in memory where none is given. `log_of` tells where a container's log lies. `answers` counts
+    answers by caller and status, `streams` those under way by caller.
     """
 
     transactions: Transactions
@@ -44,29 +57,47 @@ class House:
     os_info: Callable[[], Mapping[str, str]] = release.read
     updates: Updates = field(default_factory=lambda: Updates(NoEngine()))
     reboot_command: Sequence[str] = field(default_factory=lambda: reboot.parse(reboot.COMMAND))
+    audit: Trail = field(default_factory=lambda: Trail(MemorySink()))
+    log_of: Callable[[str], Path] = _no_log
     stop_containers: bool = False
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    streams: Counter[str] = field(default_factory=Counter)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     _applied: dict[str, Desired] = field(default_factory=dict)
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.calls = Calls(self.audit.note)
+        self.transactions.tell = self._committed
 
     @property
     def admin_enabled(self) -> bool:
         """Whether the settings want admin to be up."""
         return self.transactions.live.settings.get(ADMIN_ENABLED) is True
 
-    async def apply(self, names: Iterable[str] | None = None) -> None:
+    @property
+    def all_problems(self) -> list[str]:
+        """What does not work now, in sentences."""
+        return [*self.problems, *self.transactions.problems, *self.audit.problems]
+
+    async def apply(self, names: Iterable[str] | None = None) -> set[str]:
         """Tell the supervisor what the live settings want of the containers that `names` concern.
 
-        Returns at once, as upstream's applier does; the work goes on by itself.
+        Returns which these are, at once, as upstream's applier does; the work goes on by itself.
         """
         async with self._applying:
             wants = wanted.desired(self.transactions.live)
-            for name in wanted.affected(names, wants):
-                self._applied[name] = wants[name]
+            concerned = wanted.affected(names, wants.keys() | self._applied.keys())
+            for name in concerned:
+                if name in wants:
+                    self._applied[name] = wants[name]
+                else:  # its settings were deleted
+                    self._applied.pop(name, None)
             enabled = [name for name, desired in self._applied.items() if desired.enabled]
             # A container's socket stands before the container that mounts its directory.
             await self.doors.want(enabled)
             await self.containers.apply(dict(self._applied))
+        return concerned
 
     def status(self, caller: Caller) -> HostStatus:
         """Return the host's status, in which nothing is secret."""
@@ -80,8 +111,14 @@ class House:
             door=DoorStatus(open=self.admin_enabled, since=live.opened, keys=keys),
             containers=list(self.containers.status()),
             pid=self.pid,
-            problems=list(self.problems),
+            problems=self.all_problems,
+            generation=live.serial,
+            audit=self.audit.status(),
         )
+
+    def _committed(self, change: Change) -> None:
+        for event in changes.commit(change):
+            self.audit.note(event)
 
 
 def _handed(entry: Handed) -> HandedKey:

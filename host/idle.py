@@ -1,6 +1,6 @@
 """Containers on a machine that runs none: what they would be is said, and nothing is started."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from contract.errors import NotFoundError
 from contract.execwire import Size
@@ -35,6 +35,9 @@ class IdleContainers:
     def status(self) -> Sequence[ContainerStatus]:
         """Return every container: failed where it is wanted."""
         return [self._status(desired) for _, desired in sorted(self._desired.items())]
+
+    async def settled(self, names: Iterable[str]) -> None:
+        """Nothing is under way."""
 
     async def exec(self, name: str, command: Sequence[bytes], *, size: Size | None) -> ExecProcess:
         """Raise NotFoundError (CONTAINER_NOT_RUNNING)."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from contract.values import SEMVER
 
-__all__ = ["os_info", "read"]
+__all__ = ["boot_id", "os_info", "read"]
 
 _NUMBERS = re.compile(r"[0-9]{1,18}")
 
@@ -25,6 +25,16 @@ def read() -> dict[str, str]:
     except OSError:
         release = {}
     return os_info(release, os.uname().machine)
+
+
+def boot_id() -> str:
+    """Return the kernel's id of this boot (random(4)); empty where it does not tell."""
+    from pathlib import Path
+
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def os_info(release: Mapping[str, str], arch: str) -> dict[str, str]:

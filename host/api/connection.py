@@ -7,17 +7,21 @@ malformed HTTP is 400 and the end.
 import asyncio
 import time
 from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 
 import h11
 
-from contract.errors import UsageError
+from contract.errors import UnavailableError, UsageError
 from contract.peer import Peer
 from host.api import exec as exec_endpoint
 from host.api import message, routes
+from host.api.gone import gone
 from host.api.limits import Limits
-from host.api.message import Call, Response
+from host.api.message import Call, Response, Stream
 from host.callers import Caller
 from host.house import House
 
@@ -95,7 +99,11 @@ class Connection:
             return self._reusable()
         if (call.method, call.path) == routes.EXEC:
             return await self._exec(call)
-        await self._send(await routes.answer(self.house, call))
+        response = await routes.answer(self.house, call)
+        if isinstance(response, Stream):
+            await self._stream(response)
+        else:
+            await self._send(response)
         return self._reusable()
 
     async def _request(self) -> h11.Request | None:
@@ -161,6 +169,37 @@ class Connection:
         async with asyncio.timeout(self.limits.request):
             await self.writer.drain()
 
+    async def _stream(self, stream: Stream) -> None:
+        """Send an answer piece by piece, as fast as the client takes it, until either ends."""
+        streams, label = self.house.streams, self.caller.label
+        if streams[label] >= self.limits.streams:
+            await stream.chunks.aclose()
+            error = UnavailableError(
+                f"{self.caller} has {streams[label]} streams open",
+                hint="end one of them",
+                code="STREAMS_FULL",
+            )
+            await self._send(message.failed(error))
+            return
+        streams[label] += 1
+        try:
+            async with aclosing(stream.chunks):
+                await self._pieces(stream)
+        finally:
+            streams[label] -= 1
+
+    async def _pieces(self, stream: Stream) -> None:
+        # Without a length h11 frames the body: in chunks, or by the end of the connection.
+        headers = [("date", _now()), ("content-type", stream.kind)]
+        head = h11.Response(status_code=200, headers=headers, reason="OK")
+        self.writer.write(self._http.send(head) or b"")
+        with gone(self.writer) as left:
+            while (piece := await _before(left, stream.chunks)) is not None:
+                self.writer.write(self._http.send(h11.Data(data=piece)) or b"")
+                async with asyncio.timeout(self.limits.request):
+                    await self.writer.drain()
+        self.writer.write(self._http.send(h11.EndOfMessage()) or b"")
+
     async def _refuse(self, status: int, why: str) -> None:
         """Answer what could not be read as a request, and let the client read that answer.
 
@@ -186,6 +225,25 @@ def _headers(request: h11.Request) -> dict[str, str]:
         name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+async def _before(left: asyncio.Future[None], chunks: AsyncGenerator[bytes, None]) -> bytes | None:
+    """Return the next piece, or None after the last. Raises ConnectionError once `left` is done."""
+
+    async def following() -> bytes | None:
+        return await anext(chunks, None)
+
+    piece = asyncio.ensure_future(following())
+    either: set[asyncio.Future[Any]] = {piece, left}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if left.done():
+            raise ConnectionError
+        return await piece
+    finally:
+        if not piece.done():
+            piece.cancel()
+            await asyncio.wait({piece})
 
 
 class _TooLargeError(Exception):

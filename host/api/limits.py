@@ -10,7 +10,8 @@ class Limits:
     """Limits of one listening socket.
 
     `body`: upstream's 2 MiB. `head`: line and headers. `idle`: between requests. `request`: to send
-    a whole request, or to take a whole answer. `connections`: at a time, on this socket.
+    a whole request, or to take a whole answer, or a piece of a stream. `connections` and `streams`:
+    at a time, on this socket.
     """
 
     body: int = 2 << 20
@@ -19,3 +20,4 @@ class Limits:
     request: float = 30.0
     linger: float = 2.0
     connections: int = 64
+    streams: int = 8

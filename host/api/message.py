@@ -3,7 +3,7 @@
 Errors are one plain line, data is compact JSON, and success without data is 204.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -14,7 +14,7 @@ from contract.errors import SheltieError, UsageError
 from contract.peer import Peer
 from host.callers import Caller
 
-__all__ = ["Call", "Response", "done", "failed", "json", "parse_target"]
+__all__ = ["Call", "Response", "Stream", "done", "failed", "json", "parse_target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,14 @@ class Response:
     status: int
     body: bytes = b""
     kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer in pieces, as they come; it ends when they do, or when the client goes."""
+
+    kind: str
+    chunks: AsyncGenerator[bytes, None]
 
 
 def json(value: Any) -> Response:

@@ -8,16 +8,17 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from contract.errors import FailedError, SheltieError
+from contract.errors import FailedError, RefusedError, SheltieError
 from contract.update import Command
-from host.api import about, actions, metadata, settings, transactions
-from host.api.message import Call, Response, failed
+from host.api import about, actions, metadata, settings, transactions, v1
+from host.api.message import Call, Response, Stream, failed
+from host.audit.calls import who
 from host.house import House
 from host.logline import event
 
 __all__ = ["EXEC", "answer"]
 
-Handler = Callable[[House, Call], Awaitable[Response]]
+Handler = Callable[[House, Call], Awaitable[Response | Stream]]
 
 EXEC: Final = ("GET", "/exec")
 """The one endpoint that leaves HTTP behind."""
@@ -57,23 +58,46 @@ _ROUTES: Final[dict[tuple[str, str], Handler]] = {
 _log = logging.getLogger("host.api")
 
 
-async def answer(house: House, call: Call) -> Response:
-    """Answer the call; whatever goes wrong becomes a status and a line."""
-    handler = _ROUTES.get((call.method, call.path))
+async def answer(house: House, call: Call) -> Response | Stream:
+    """Answer the call; whatever goes wrong becomes a status and a line.
+
+    What may change something, and what was refused, is in the audit before it is answered.
+    """
+    handler = _ROUTES.get((call.method, call.path)) or v1.handler(call.method, call.path)
     if handler is None:
         return Response(404)
-    code = "-"
+    error: SheltieError | None = None
+    response: Response | Stream
     try:
         response = await handler(house, call)
-    except SheltieError as error:
-        response, code = failed(error), error.code
+    except SheltieError as why:
+        error = why
     except Exception:  # noqa: BLE001  one caller's bad luck must not end the daemon
         # A defect of ours: the log gets the traceback, the caller one line, the daemon lives on.
         _log.exception(event("defect", method=call.method, path=call.path))
-        response, code = failed(FailedError("internal error, see the daemon's log")), "DEFECT"
-    if call.method != "GET":
-        _note(call, response, code)
+        error = FailedError("internal error, see the daemon's log", code="DEFECT")
+    if error is not None:
+        response = failed(error)
+    if call.method != "GET" or isinstance(error, RefusedError):
+        _audit(house, call, response, error)
+    if call.method != "GET" and isinstance(response, Response):
+        _note(call, response, error.code if error else "-")
+    house.answers[call.caller.label, _status(response)] += 1
     return response
+
+
+def _audit(
+    house: House, call: Call, response: Response | Stream, error: SheltieError | None
+) -> None:
+    whose, tx = who(call.caller, call.peer), call.query.get("tx", "")
+    if error is not None:
+        house.calls.failed(whose, call.method, call.path, error, tx)
+    else:
+        house.calls.answered(whose, call.method, call.path, _status(response), tx)
+
+
+def _status(response: Response | Stream) -> int:
+    return response.status if isinstance(response, Response) else 200
 
 
 def _note(call: Call, response: Response, code: str) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,7 @@ from host.runtime.oci import FACTS, OciRuntime
 from host.runtime.seam import Runtime
 from host.supervisor.clock import Clock, RealClock
 from host.supervisor.runner import ContainerRunner, Runner
-from host.supervisor.worker import GRACE_SECONDS, Worker
+from host.supervisor.worker import GRACE_SECONDS, Worker, unobserved
 
 __all__ = ["Supervisor"]
 
@@ -45,11 +45,13 @@ class Supervisor:
         clock: Clock | None = None,
         grace: float = GRACE_SECONDS,
         access: Callable[[], RegistryAccess] = RegistryAccess,
+        observe: Callable[[ContainerStatus], None] = unobserved,
     ) -> None:
         self.runtime = runtime
         self._state, self._run = state, run
         self._clock = clock or RealClock()
         self._grace = grace
+        self._observe = observe
         self._images = Images(state, run, access)
         self._cgroups = Cgroups.of(state, "")
         self._chosen: Runtime | None = None
@@ -91,9 +93,11 @@ class Supervisor:
             raise NotFoundError(f"container '{name}' is not running", code="CONTAINER_NOT_RUNNING")
         return await worker.exec(command, size)
 
-    async def settled(self) -> None:
-        """Return once everything that can be done now is done."""
-        await asyncio.gather(*(worker.settled() for worker in self._workers.values()))
+    async def settled(self, names: Iterable[str] | None = None) -> None:
+        """Return once all that can be done now is done: for these containers, or for every one."""
+        chosen = set(self._workers if names is None else names)
+        workers = [worker for name, worker in self._workers.items() if name in chosen]
+        await asyncio.gather(*(worker.settled() for worker in workers))
 
     async def stop_all(self) -> None:
         """Stop every container and return when all are gone. Raises FailedError."""
@@ -123,7 +127,7 @@ class Supervisor:
         runner: Runner = ContainerRunner(
             Files(self._state, self._run, name), self._runtime_named, self._images, self._cgroups
         )
-        worker = Worker(name, runner, self._clock, self._grace)
+        worker = Worker(name, runner, self._clock, self._grace, observe=self._observe)
         self._workers[name] = worker
         return worker
 

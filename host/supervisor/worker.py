@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from host.supervisor.plan import Actual, Clean, Spec, Start, Step, Stop, WriteUs
 from host.supervisor.restart import Backoff
 from host.supervisor.runner import Runner
 
-__all__ = ["GRACE_SECONDS", "Worker"]
+__all__ = ["GRACE_SECONDS", "Worker", "unobserved"]
 
 GRACE_SECONDS: Final = 20.0
 """Between TERM and KILL, as upstream has it."""
@@ -29,15 +29,23 @@ _NEVER: Final = float("inf")
 _log = logging.getLogger("host.supervisor")
 
 
+def unobserved(status: ContainerStatus) -> None:
+    """Nobody looks."""
+
+
 @dataclass
 class Worker:
-    """The container `name`, driven by `runner`. `run` is its life and ends only by cancellation."""
+    """The container `name`, driven by `runner`. `run` is its life and ends only by cancellation.
+
+    `observe` is told each time that its state changes.
+    """
 
     name: str
     runner: Runner
     clock: Clock
     grace: float = GRACE_SECONDS
     desired: Desired | None = None
+    observe: Callable[[ContainerStatus], None] = unobserved
     _state: ContainerState = ContainerState.DISABLED
     _since: str = field(default_factory=utc_now)
     _reason: str = ""
@@ -101,6 +109,7 @@ class Worker:
             restarts=self._restarts,
             last_exit=self._last_exit,
             reason=self._reason,
+            digest=self._made.digest if self._made is not None and self._task is not None else "",
         )
 
     async def exec(self, command: Sequence[bytes], size: Size | None) -> ExecProcess:
@@ -261,9 +270,12 @@ class Worker:
             await asyncio.wait(own)
 
     def _enter(self, state: ContainerState, *, since: str = "", reason: str = "") -> None:
+        before = (self._state, self._reason)
         if state is not self._state or since:
             self._since = since or utc_now()
         self._state, self._reason = state, reason
+        if (state, reason) != before:
+            self.observe(self.status())
 
 
 def _spec(known: Made) -> Spec:

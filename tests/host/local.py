@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from contract.errors import FailedError, NotFoundError
 from contract.execwire import Size
@@ -84,6 +84,8 @@ class LocalContainers:
     def __init__(self) -> None:
         self.desired: Mapping[str, Desired] = {}
         self.applied = 0
+        self.ready = asyncio.Event()
+        self.ready.set()
         self.processes: list[LocalProcess] = []
 
     async def apply(self, desired: Mapping[str, Desired]) -> None:
@@ -102,6 +104,10 @@ class LocalContainers:
             )
             for name, one in sorted(self.desired.items())
         ]
+
+    async def settled(self, names: Iterable[str]) -> None:
+        """Return once `ready` is set."""
+        await self.ready.wait()
 
     async def exec(self, name: str, command: Sequence[bytes], *, size: Size | None) -> ExecProcess:
         """Start `command` here."""

@@ -12,6 +12,7 @@ from typing import Final
 from contract.errors import RefusedError, UsageError
 from host import callers
 from host.api.message import Call, Response, failed
+from host.audit.calls import who
 from host.house import House
 
 __all__ = ["accept_value", "opening"]
@@ -32,7 +33,10 @@ def opening(house: House, call: Call) -> Response | list[tuple[str, str]]:
     try:
         callers.check_exec(call.caller, None, admin_enabled=house.admin_enabled)
         key = _key(call.headers)
-    except (RefusedError, UsageError) as error:
+    except RefusedError as error:
+        house.calls.refused(who(call.caller, call.peer), "GET /exec", error)
+        return failed(error)
+    except UsageError as error:
         return failed(error)
     return [
         ("upgrade", "websocket"),

@@ -28,6 +28,7 @@ from host.api.exec.channel import Channel, ClientGoneError, ClosingError
 from host.api.exec.inbox import Inbox
 from host.api.exec.pipes import read_now, readable, write_all
 from host.api.message import Call
+from host.audit.calls import who
 from host.desired import ExecProcess
 from host.house import House
 from host.logline import event
@@ -76,6 +77,9 @@ class Session:
         self._initialize: asyncio.Future[Initialize] = asyncio.get_running_loop().create_future()
         self._process: ExecProcess | None = None
         self._size: Size | None = None
+        self._who = who(self.call.caller, self.call.peer)
+        self._target = ""
+        self._started = 0
 
     async def run(self) -> None:
         """Talk until process or client end; whichever does, the other is not left behind."""
@@ -143,6 +147,7 @@ class Session:
             )
         except SheltieError as error:
             self._note("exec-refused", message, code=error.code)
+            self.house.calls.refused(self._who, f"exec into {message.target}", error)
             raise ClosingError(1008, error.message) from error
         self._initialize.set_result(message)
 
@@ -161,6 +166,12 @@ class Session:
     async def _start(self, request: Initialize) -> ExecProcess:
         size = (request.size or Size(24, 80)) if request.tty else None
         self._note("exec", request)
+        argv = [word.decode("utf-8", "replace") for word in request.command]
+        self._target = request.target
+        # Before it starts: what runs has its record.
+        self._started = self.house.calls.exec_started(
+            self._who, request.target, argv, tty=request.tty
+        )
         try:
             process = await self.house.containers.exec(request.target, request.command, size=size)
         except (SheltieError, OSError) as error:
@@ -212,16 +223,18 @@ class Session:
 
     def _note(self, name: str, request: Initialize, **more: object) -> None:
         command = " ".join(word.decode("utf-8", "replace") for word in request.command)
-        who = {"caller": self.call.caller.label, "uid": self.call.peer.uid}
+        caller = {"caller": self.call.caller.label, "uid": self.call.peer.uid}
         pid = self.call.peer.pid or "outside"
         what = {"target": request.target, "tty": request.tty, "command": command}
-        _log.info(event(name, **who, pid=pid, **what, **more))
+        _log.info(event(name, **caller, pid=pid, **what, **more))
 
     def _note_end(self, outcome: ClosingError | ClientGoneError) -> None:
         closing = outcome if isinstance(outcome, ClosingError) else None
         result = f"{closing.code} {closing.reason}" if closing else "client gone"
-        who = {"caller": self.call.caller.label, "pid": self.call.peer.pid or "outside"}
-        _log.info(event("exec-end", **who, result=result))
+        caller = {"caller": self.call.caller.label, "pid": self.call.peer.pid or "outside"}
+        _log.info(event("exec-end", **caller, result=result))
+        if self._target:
+            self.house.calls.exec_ended(self._who, self._target, self._started, result)
 
 
 async def _wait_for_output(output: int, exited: asyncio.Task[int], left: float) -> float:

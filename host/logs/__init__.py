@@ -1,0 +1,1 @@
+"""What containers wrote, as conmon keeps it: the last lines, and those to come."""
