@@ -2,13 +2,13 @@
 
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from contract import places
 from contract.errors import SheltieError
+from host.commands import audit, generations, watch
+from host.commands.options import RUN, STATE, Run, Socket, State
 from host.reboot import COMMAND
 
 __all__ = ["app", "main"]
@@ -32,28 +32,16 @@ class Runtime(StrEnum):
     NONE = "none"
 
 
-# readable=False: the daemon says itself what is wrong with a place, in one line with its code.
-State = Annotated[
-    Path, typer.Option("--state", help="Directory of all that must last.", readable=False)
-]
-Run = Annotated[
-    Path,
-    typer.Option("--run", help="Directory of sockets; its path must be short.", readable=False),
-]
-Socket = Annotated[
-    Path | None,
-    typer.Option(
-        "--socket", help="The host's own API socket. [RUN/api/host/api.sock]", readable=False
-    ),
-]
 RuntimeOption = Annotated[
     Runtime, typer.Option("--runtime", help="What runs containers; `none` serves the API alone.")
 ]
 RebootCommand = Annotated[
     str, typer.Option("--reboot-command", help="What POST /actions/reboot runs.")
 ]
-STATE = Path(places.STATE)
-RUN = Path(places.RUN)
+app.add_typer(audit.app, name="audit")
+app.add_typer(generations.app, name="generations")
+app.command()(watch.events)
+app.command()(watch.logs)
 
 
 @app.command()

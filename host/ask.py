@@ -2,6 +2,8 @@
 
 import http.client
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -9,7 +11,7 @@ import msgspec
 from contract.errors import FailedError, UnavailableError
 from contract.status import HostStatus
 
-__all__ = ["status", "stop"]
+__all__ = ["get", "post", "status", "stop", "stream"]
 
 TIMEOUT_SECONDS = 90.0
 """Longest wait: stopping gives each container its 20 s, and they stop together."""
@@ -30,9 +32,25 @@ def stop(path: Path) -> None:
     _ask(path, "POST", "/sheltie/v1/stop")
 
 
+def get(path: Path, target: str) -> bytes:
+    """Return the body of an answer. Raises UnavailableError (DAEMON_SILENT), FailedError."""
+    return _ask(path, "GET", target)
+
+
+def post(path: Path, target: str, wait: float = 0.0) -> bytes:
+    """Post without a body; the answer may take `wait` seconds longer. Raises as `get` does."""
+    return _ask(path, "POST", target, TIMEOUT_SECONDS + wait)
+
+
+def stream(path: Path, target: str) -> Iterator[bytes]:
+    """Yield the lines of an answer as they come, for as long as they do. Raises as `get` does."""
+    with _answered(path, "GET", target, None) as response:
+        yield from response
+
+
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_SECONDS)
+    def __init__(self, path: Path, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
@@ -41,12 +59,23 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _ask(path: Path, method: str, target: str) -> bytes:
-    connection = _Connection(path)
+def _ask(path: Path, method: str, target: str, timeout: float = TIMEOUT_SECONDS) -> bytes:
+    with _answered(path, method, target, timeout) as response:
+        return response.read()
+
+
+@contextmanager
+def _answered(
+    path: Path, method: str, target: str, timeout: float | None
+) -> Iterator[http.client.HTTPResponse]:
+    connection = _Connection(path, timeout)
     try:
         connection.request(method, target)
         response = connection.getresponse()
-        body = response.read()
+        if response.status >= 400:  # noqa: PLR2004  RFC 9110: the classes of errors
+            why = response.read().decode("utf-8", "replace")
+            raise FailedError(why or "it knows no such thing", code="DAEMON_REFUSED")
+        yield response
     except (OSError, http.client.HTTPException) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UnavailableError(
@@ -56,6 +85,3 @@ def _ask(path: Path, method: str, target: str) -> bytes:
         ) from error
     finally:
         connection.close()
-    if response.status >= 400:  # noqa: PLR2004  RFC 9110: the classes of errors
-        raise FailedError(body.decode("utf-8", "replace"), code="DAEMON_REFUSED")
-    return body

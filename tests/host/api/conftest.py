@@ -109,7 +109,14 @@ async def site(limits: Limits) -> AsyncIterator[Site]:
     containers, doors, engine = LocalContainers(), NotedDoors(), TwinEngine()
     transactions = Transactions(MemoryStore())
     updates = Updates(engine, lambda: wanted.updates(transactions.live))
-    house = House(transactions, containers, doors, os_info=lambda: OS, updates=updates)
+    house = House(
+        transactions,
+        containers,
+        doors,
+        os_info=lambda: OS,
+        updates=updates,
+        log_of=lambda name: directory / f"{name}.log",
+    )
     # Nothing that runs in a test may reboot the machine.
     house.reboot_command = ["false"]
     site = Site(house, containers, doors, directory, limits, engine)

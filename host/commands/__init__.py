@@ -1,0 +1,1 @@
+"""The commands of `hostd` that look: at the audit, at generations, at events and logs."""
