@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from contract.errors import NotFoundError
 from host.store.files import FileStore
 from host.store.memory import MemoryStore
-from host.store.state import Handed, Live, Store
+from host.store.state import Generation, Handed, Live, Origin, Store
 
 KEY = Handed("ssh-ed25519 AAAA", "control", 1000, "2026-01-01T00:00:00Z")
 LIVE = Live({"settings.motd": "hello"}, (KEY,), 1, "2026-01-01T00:00:00Z")
@@ -67,3 +68,35 @@ def test_any_name_is_a_name(make: Callable[[], Store], name: str) -> None:
 
     assert store.pending("host", name) == {"settings.motd": "x"}
     assert list(store.names("host")) == [name]
+
+
+def test_generations_are_kept(make: Callable[[], Store]) -> None:
+    """Each commit can be looked at later, as it was, with where it came from."""
+    store = make()
+    origin = Origin("2026-01-01T00:00:00Z", "host uid 0", ("settings.motd",))
+    second = Live({"settings.motd": "x"}, (), 2, "", origin)
+    assert list(store.generations()) == []
+    store.replace(LIVE)
+    store.replace(second)
+
+    assert list(store.generations()) == [Generation(1, LIVE.origin), Generation(2, origin)]
+    assert (store.generation(1), store.generation(2)) == (LIVE, second)
+    assert list(store.problems) == []
+
+
+@pytest.mark.parametrize("number", [0, 2, 10**12])
+def test_no_such_generation(make: Callable[[], Store], number: int) -> None:
+    """One that was never made, or is kept no more, is said to be gone."""
+    store = make()
+    store.replace(LIVE)
+
+    with pytest.raises(NotFoundError, match=f"no generation {number}"):
+        store.generation(number)
+
+
+def test_what_goes_is_pending_too(make: Callable[[], Store]) -> None:
+    """A transaction can hold names that go."""
+    store = make()
+    store.put("host", "a", {"settings.motd": None})
+
+    assert store.pending("host", "a") == {"settings.motd": None}

@@ -260,4 +260,5 @@ def test_help_is_light() -> None:
     )
 
     assert done.stdout.splitlines()[-1] == "[]"
-    assert all(word in done.stdout for word in ("serve", "stop", "status", "exec"))
+    words = ("serve", "stop", "status", "exec", "audit", "generations", "events", "logs")
+    assert all(word in done.stdout for word in words)

@@ -1,6 +1,7 @@
 """Commits once, in a process that kills itself at the Nth system call that writes.
 
-argv: DIRECTORY N VALUES. Ends by SIGKILL, or by exit status 0 when N was not reached.
+argv: DIRECTORY N VALUES; with `open` for VALUES it only opens the store. Ends by SIGKILL, or by
+exit status 0 when N was not reached.
 """
 
 import json
@@ -41,6 +42,10 @@ def main() -> None:
     from host.store.files import FileStore
     from host.store.transactions import Transactions
 
+    if sys.argv[3] == "open":
+        _arm(int(sys.argv[2]))
+        FileStore(Path(sys.argv[1]))
+        return
     transactions = Transactions(FileStore(Path(sys.argv[1])), now=lambda: "2026-02-02T00:00:00Z")
     control = Caller("control")
     values = json.loads(sys.argv[3])

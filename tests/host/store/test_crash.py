@@ -36,12 +36,17 @@ def test_old_or_new(tmp_path: Path, before: list[dict[str, Any]], values: dict[s
     old = _prepared(template, before)
     new = committed(old, values, CONTROL, 2, NOW)
     seen = set()
-    for limit in range(1, 60):
+    for limit in range(1, 90):
         directory = tmp_path / str(limit)
         shutil.copytree(template, directory)
-        killed = _commit_and_die(directory, limit, values)
+        killed = _die(directory, limit, json.dumps(values))
         found = FileStore(directory)
         assert found.live() in (old, new), limit
+        assert found.problems == [], limit
+        # Whichever it is, it is kept, and so is what was before it.
+        kept = [one.number for one in found.generations()]
+        assert kept == list(range(1, found.live().serial + 1)), limit
+        assert found.generation(kept[-1]) == found.live(), limit
         assert list(found.names("control")) == [], limit
         assert not [path for path in directory.iterdir() if path.name.startswith(".")], limit
         seen.add(found.live() == new)
@@ -64,9 +69,29 @@ def _prepared(directory: Path, commits: list[dict[str, Any]]) -> Live:
     return transactions.live
 
 
-def _commit_and_die(directory: Path, limit: int, values: dict[str, Any]) -> bool:
-    argv = [sys.executable, "-I", os.fspath(CRASHER), os.fspath(directory), str(limit)]
-    done = subprocess.run([*argv, json.dumps(values)], check=False, capture_output=True, timeout=30)
+@pytest.mark.parametrize("broken", ["live.json", "handed.json"])
+def test_falling_back_and_dying(tmp_path: Path, broken: str) -> None:
+    """A fall-back can itself be killed at any write: the next start has the same state."""
+    template = tmp_path / "template"
+    live = _prepared(template, [ENABLE])
+    (template / broken).write_bytes(b"{")
+    for limit in range(1, 90):
+        directory = tmp_path / str(limit)
+        shutil.copytree(template, directory)
+        killed = _die(directory, limit, "open")
+        found = FileStore(directory)
+        assert found.live() == live, limit
+        _usable(found)
+        assert FileStore(directory).problems == [], limit
+        if not killed:
+            break
+    else:
+        pytest.fail("the trap was always sprung")
+
+
+def _die(directory: Path, limit: int, values: str) -> bool:
+    argv = [sys.executable, "-I", os.fspath(CRASHER), os.fspath(directory), str(limit), values]
+    done = subprocess.run(argv, check=False, capture_output=True, timeout=30)
     assert done.returncode in {0, -signal.SIGKILL}, done.stderr.decode()
     return done.returncode != 0
 
