@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from contract.errors import FailedError, NotFoundError, UsageError
+from contract.event import ContainerStarted, ContainerStopped, Event
 from contract.status import ContainerState
+from host.audit import changes
 from host.desired import Desired
 from host.supervisor.plan import spec_of
 from host.supervisor.worker import GRACE_SECONDS, Worker
@@ -282,3 +284,23 @@ async def test_a_defect_costs_a_delay(bench: Bench, caplog: pytest.LogCaptureFix
 
     assert bench.is_in(ContainerState.RUNNING)
     assert "defect" in caplog.text
+
+
+async def test_its_way_is_observed(bench: Bench) -> None:
+    """Whoever observes hears of each state once, in order: the audit's events come from that."""
+    noted: list[Event] = []
+
+    def note(event: Event) -> int:
+        noted.append(event)
+        return len(noted)
+
+    bench.worker.observe = changes.Containers(note).seen
+    await bench.want(WANTED)
+    await bench.want(replace(WANTED, user_data=b"other"))
+    await bench.want(OFF)
+
+    digest = made(spec_of(WANTED)).digest
+    assert noted == [
+        ContainerStarted("admin", 100, "oci:/a", digest, superpowered=True),
+        ContainerStopped("admin", 143),
+    ]
