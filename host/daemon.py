@@ -17,7 +17,7 @@ import contract
 from contract import durable
 from contract.errors import MachineError, UsageError
 from contract.event import DaemonEnded, DaemonStarted, SettingsFound, SettingsRecovered, cut
-from contract.places import SOCKET_PATH_MAX
+from contract.places import RUN, SOCKET_PATH_MAX
 from contract.status import ContainerStatus
 from host import reboot, release, wanted
 from host.api.limits import Limits
@@ -70,7 +70,12 @@ class Places:
 
     @classmethod
     def of(cls, state: Path, run: Path, socket: Path | None = None) -> "Places":
-        """Return the places, the socket at its usual one; UsageError (PATH_TOO_LONG)."""
+        """Return the places, the socket at its usual one; UsageError (PATH_TOO_LONG).
+
+        Somebody who is not root may not use the system's run directory, and gets one of their own.
+        """
+        if os.geteuid() and run == Path(RUN):
+            run = state / "run"
         state, run = state.absolute(), run.absolute()
         places = cls(state, run, (socket or run / "api" / HOST.label / SOCKET_NAME).absolute())
         size = len(os.fsencode(places.socket))

@@ -1,4 +1,4 @@
-"""The listeners' zygote: gives up every privilege, loads the SSH library, and forks.
+"""The listeners' zygote: loads the SSH library, gives up every privilege, and forks.
 
 `python -I -m admin.ssh.listen_zygote CHANNEL UID GID`
 """
@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 
+from admin.ssh import listener
 from admin.ssh.confine import drop_privileges, end_with_parent
 from admin.ssh.frame import Channel
 from admin.ssh.zygote import Spawn, serve
@@ -17,9 +18,8 @@ def main(argv: list[str]) -> None:
     """Serve the channel whose descriptor is the first argument."""
     descriptor, uid, gid = map(int, argv)
     end_with_parent(signal.SIGTERM)
+    # All is loaded by now, and no byte of a peer has come: the code may be root's alone to read.
     drop_privileges(uid, gid)
-    from admin.ssh import listener
-
     gc.collect()
     gc.freeze()  # what is loaded is shared with the children: no collector may touch its pages
     serve(Channel(socket.socket(fileno=descriptor), Spawn), listener.work)

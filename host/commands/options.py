@@ -15,7 +15,11 @@ State = Annotated[
 ]
 Run = Annotated[
     Path,
-    typer.Option("--run", help="Directory of sockets; its path must be short.", readable=False),
+    typer.Option(
+        "--run",
+        help="Directory of sockets; its path must be short. Without root: STATE/run.",
+        readable=False,
+    ),
 ]
 Socket = Annotated[
     Path | None,
