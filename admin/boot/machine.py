@@ -37,7 +37,7 @@ def boot(wanted: UserData, environment: Mapping[str, str], root: Path = Path("/"
     and the login is the current user's.
     """
     if os.geteuid():
-        return Booted(pwd.getpwuid(os.geteuid()).pw_name)
+        return _current(os.geteuid())
     try:
         found = find(wanted.user, root)
         steps = plan.make(wanted, found, environment)
@@ -51,7 +51,26 @@ def boot(wanted: UserData, environment: Mapping[str, str], root: Path = Path("/"
             done.append(step.describe())
         except (OSError, SheltieError, subprocess.TimeoutExpired) as error:
             problems.append(f"start-up step failed: {step.describe()}: {error}")
-    return Booted(wanted.user, steps.usable, tuple(done), tuple(problems))
+    usable = steps.usable and _exists(wanted.user)
+    if steps.usable and not usable:
+        problems.append(f"the user {wanted.user} does not exist here: nobody can log in")
+    return Booted(wanted.user, usable, tuple(done), tuple(problems))
+
+
+def _current(uid: int) -> Booted:
+    try:
+        return Booted(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        problem = f"uid {uid} has no account here: nobody can log in"
+        return Booted(str(uid), usable=False, problems=(problem,))
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
 
 
 def find(user: str, root: Path) -> plan.Found:

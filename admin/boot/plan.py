@@ -138,7 +138,8 @@ def _proxy(environment: Mapping[str, str]) -> bytes | None:
         for name in PROXY_NAMES
         if environment.get(name)
     ]
-    return "".join(lines).encode() or None
+    # An environment holds any bytes, not only UTF-8.
+    return "".join(lines).encode(errors="surrogateescape") or None
 
 
 def _file(path: str, data: bytes | None, mode: int, found: Found) -> list[Step]:
