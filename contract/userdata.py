@@ -199,7 +199,8 @@ def _unknown(document: Mapping[str, Any]) -> Iterable[str]:
         if parts is not None and isinstance(value, dict):
             for part in value:
                 if _dashed(part) not in parts:
-                    yield f"user-data holds an unknown key, '{key}.{part[:40]}': ignored"
+                    name = f"{key}.{part[:40]}"
+                    yield f"user-data holds an unknown key, {name!r}: ignored"
 
 
 def _section(document: Mapping[str, Any], name: str, problems: list[str]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What user-data means for the door: who may log in, where it listens, what is wrong. Pure."""
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from contract.address import parse_listen
@@ -37,12 +39,20 @@ def read(raw: bytes | None) -> Policy:
             keys.append(parse_plain(line))
         except SheltieError as error:
             found.append(f"{error.message}: ignored ({_name(line)})")
-    while sum(len(key.text.encode()) for key in keys) > KEYS_BYTES:
-        found.append(f"there is no room for so many keys: ignored ({_name(keys.pop().text)})")
-    if not keys and not any(NOBODY in problem for problem in found):
+    if left_out := len(keys) - _room(keys):
+        del keys[-left_out:]
+        found.append(f"there is no room for so many keys: {left_out} at the end are ignored")
+    # At its end: what user-data names stands quoted before.
+    if not keys and not any(problem.endswith(NOBODY) for problem in found):
         found.append(f"user-data holds no usable key: {NOBODY}")
     listen = parse_listen(data.listen) if data.listen else None
     return Policy(data, tuple(keys), listen, tuple(found))
+
+
+def _room(keys: Sequence[KeyLine]) -> int:
+    """Return how many of the keys fit into one message."""
+    sizes = itertools.accumulate(len(key.text.encode()) for key in keys)
+    return sum(size <= KEYS_BYTES for size in sizes)
 
 
 def _name(line: str) -> str:

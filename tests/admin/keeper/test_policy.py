@@ -1,0 +1,149 @@
+"""What user-data means for the door, whatever stands in it."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from admin.keeper import policy
+from admin.keeper.policy import KEYS_BYTES, NOBODY
+from contract.keyline import parse_plain
+from contract.userdata import LIMIT
+from tests.admin.keeper.keys import key_line, user_data
+
+RESTRICTED = f'command="id" {key_line(1)}'
+CASES = [
+    (None, "there is no user-data: nobody can log in"),
+    (b"", "user-data is empty: nobody can log in"),
+    (b"{", "user-data is not a JSON object: nobody can log in"),
+    (b"[]", "user-data is not a JSON object: nobody can log in"),
+    (b"\xff\xfe", "user-data is not a JSON object: nobody can log in"),
+    (b"{}", "user-data holds no usable key: nobody can log in"),
+    (user_data("nonsense"), "user-data holds no usable key: nobody can log in"),
+    (user_data(RESTRICTED), "user-data holds no usable key: nobody can log in"),
+]
+
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+lines = st.one_of(
+    st.integers(0, 255).map(key_line), st.just(RESTRICTED), st.text(max_size=60), values
+)
+sections = st.fixed_dictionaries(
+    {},
+    optional={
+        "authorized-keys": st.lists(lines, max_size=4) | values,
+        "authorized_keys": st.lists(lines, max_size=4),
+        "ciphers": values,
+    },
+)
+documents = st.one_of(
+    values,
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "user": values,
+            "password-hash": values,
+            "ssh": sections | values,
+            "sheltie": values | st.fixed_dictionaries({"listen": values}),
+        },
+    ),
+)
+
+
+@pytest.mark.parametrize(("raw", "problem"), CASES)
+def test_what_lets_nobody_in_is_said_once(raw: bytes | None, problem: str) -> None:
+    """Each way to have no key has its sentence."""
+    judged = policy.read(raw)
+
+    assert judged.keys == ()
+    assert [one for one in judged.problems if NOBODY in one] == [problem]
+
+
+@given(documents.map(lambda one: json.dumps(one).encode()) | st.binary(max_size=200) | st.none())
+def test_any_user_data_is_judged(raw: bytes | None) -> None:
+    """Nothing raises, keys are plain and usable, and without one a sentence says so."""
+    judged = policy.read(raw)
+
+    assert [parse_plain(key.text) for key in judged.keys] == list(judged.keys)
+    assert all(not key.options for key in judged.keys)
+    assert bool(judged.keys) != any(one.endswith(NOBODY) for one in judged.problems)
+    assert all(problem.isprintable() for problem in judged.problems)
+
+
+@given(st.lists(st.integers(0, 255), unique=True, min_size=1, max_size=5), st.text(max_size=30))
+def test_one_bad_line_shuts_out_nobody_else(numbers: list[int], bad: str) -> None:
+    """The good keys count beside a bad one, in their order, and the bad one is named."""
+    good = [key_line(number) for number in numbers]
+    judged = policy.read(user_data(*good[:1], bad, RESTRICTED, *good[1:]))
+
+    assert [key.text for key in judged.keys] == good
+    assert len(judged.problems) == 2
+
+
+def test_a_name_cannot_play_the_sentence() -> None:
+    """An unknown key that is called like the sentence does not stand for it."""
+    judged = policy.read(json.dumps({NOBODY: 1}).encode())
+
+    assert judged.problems[-1] == f"user-data holds no usable key: {NOBODY}"
+
+
+@pytest.mark.parametrize(
+    ("text", "listen"),
+    [("127.0.0.1:2222", ("127.0.0.1", 2222)), ("[::1]:0", ("::1", 0)), (":22", ("", 22))],
+)
+def test_listen(text: str, listen: tuple[str, int]) -> None:
+    """The address of user-data is the door's."""
+    judged = policy.read(json.dumps({"sheltie": {"listen": text}}).encode())
+
+    assert judged.listen == listen
+
+
+def test_a_bad_address_is_a_problem_and_leaves_it_open() -> None:
+    """An unusable address is named, and the usual one is left to count."""
+    raw = json.dumps({"ssh": {"authorized-keys": [key_line(1)]}, "sheltie": {"listen": "door:22"}})
+    judged = policy.read(raw.encode())
+
+    assert (len(judged.keys), judged.listen) == (1, None)
+    assert "sheltie.listen" in judged.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("trusted-user-ca-keys", [key_line(1)]),
+        ("authorized_keys_command", "/bin/x"),
+        ("authorized-keys-command-user", "x"),
+        ("ciphers", ["aes"]),
+        ("key-exchange-algorithms", ["x"]),
+        ("macs", ["x"]),
+    ],
+)
+def test_what_is_not_in_force_is_said(name: str, value: object) -> None:
+    """Nothing of upstream's is left out in silence."""
+    judged = policy.read(json.dumps({"ssh": {name: value}}).encode())
+
+    assert f"ssh.{name.replace('_', '-')} is not in force" in judged.problems[0]
+
+
+def test_as_many_keys_as_user_data_holds_are_judged_at_once() -> None:
+    """Keys beyond the room for them are left out, counted, and cost no time."""
+    count = (LIMIT - 100) // (len(key_line(0, "k")) + 4)
+    raw = user_data(*(key_line(number, "k") for number in range(count)))
+    assert len(raw) <= LIMIT
+    begun = time.process_time()
+    judged = policy.read(raw)
+
+    assert time.process_time() - begun < 5
+    room = sum(len(key.text) for key in judged.keys)
+    assert KEYS_BYTES - 200 < room <= KEYS_BYTES
+    assert judged.problems == (
+        f"there is no room for so many keys: {count - len(judged.keys)} at the end are ignored",
+    )
