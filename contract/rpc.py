@@ -106,7 +106,8 @@ def decode_request(line: bytes) -> Request:
     try:
         return msgspec.json.decode(line, type=Request)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"invalid rpc request: {error}", code="RPC_MESSAGE") from error
+        # Cut: it repeats names of the request, and its reply must be one line too.
+        raise UsageError(f"invalid rpc request: {str(error)[:200]}", code="RPC_MESSAGE") from error
 
 
 def decode_reply(line: bytes) -> Reply:

@@ -1,5 +1,6 @@
 """Asking the keeper: what `admin rpc` and `admin status` do. Light: no event loop."""
 
+import contextlib
 import socket
 from pathlib import Path
 from typing import IO
@@ -35,18 +36,25 @@ class Conversation:
         """Return the reply to one line. Raises UnavailableError (KEEPER_ABSENT)."""
         connection, replies = self._opened or self._open()
         try:
-            connection.sendall(line)
+            with contextlib.suppress(BrokenPipeError):  # a refusal may come before the question
+                connection.sendall(line)
             reply = replies.readline(LINE_MAX + 1)
         except OSError:
             reply = b""
         if not reply.endswith(b"\n"):
-            self._opened = None
+            self.close()
             raise UnavailableError(
                 f"admin's keeper gave no answer at {self._path}",
                 hint="is `admin serve` running?",
                 code="KEEPER_ABSENT",
             )
         return reply
+
+    def close(self) -> None:
+        """Hang up; the next question makes a new connection."""
+        for one in self._opened or ():
+            one.close()
+        self._opened = None
 
     def _open(self) -> tuple[socket.socket, IO[bytes]]:
         connection = place.connect(self._path)
@@ -60,7 +68,12 @@ def relay(path: Path, requests: IO[bytes], replies: IO[bytes]) -> int:
 
     Each line gets its reply, an error reply too where the keeper is not there.
     """
-    conversation, status = Conversation(path), 0
+    with contextlib.closing(Conversation(path)) as conversation:
+        return _relay(conversation, requests, replies)
+
+
+def _relay(conversation: Conversation, requests: IO[bytes], replies: IO[bytes]) -> int:
+    status = 0
     while line := requests.readline(LINE_MAX + 1):
         if not line.strip():
             continue
@@ -76,8 +89,12 @@ def relay(path: Path, requests: IO[bytes], replies: IO[bytes]) -> int:
 
 def ask_status(path: Path) -> AdminStatus:
     """Return the keeper's status. Raises SheltieError."""
-    reply = decode_reply(Conversation(path).ask(encode(Request(1, "status"))))
-    return msgspec.convert(reply.result, AdminStatus)
+    with contextlib.closing(Conversation(path)) as conversation:
+        reply = decode_reply(conversation.ask(encode(Request(1, "status"))))
+    try:
+        return msgspec.convert(reply.result, AdminStatus)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"invalid rpc reply: {error}", code="RPC_MESSAGE") from error
 
 
 def _whole(line: bytes, requests: IO[bytes]) -> bytes:

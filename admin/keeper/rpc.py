@@ -24,6 +24,7 @@ __all__ = ["Service"]
 
 _log = logging.getLogger(__name__)
 
+METHODS = ("status", "host-keys")
 CONNECTIONS_MAX = 32
 """Callers at once; each is a short-lived `admin rpc` or sheltie."""
 
@@ -81,14 +82,13 @@ class Service:
 
     async def _call(self, request: Request) -> AdminStatus | HostKeys:
         """Run a method. Raises SheltieError."""
+        if request.method not in METHODS:
+            raise UsageError(f"unknown method {request.method[:40]!r}", code="RPC_METHOD")
         if request.params:
             raise UsageError(f"{request.method} takes no parameters", code="RPC_PARAMS")
-        match request.method:
-            case "status":
-                return self._door.report.status(await self._door.sessions())
-            case "host-keys":
-                return self._door.report.host_keys_shown()
-        raise UsageError(f"unknown method {request.method[:40]!r}", code="RPC_METHOD")
+        if request.method == "host-keys":
+            return self._door.report.host_keys_shown()
+        return self._door.report.status(await self._door.sessions())
 
 
 def fault(number: int, error: SheltieError) -> Reply:
