@@ -4,8 +4,10 @@ A reader sees the old bytes or the new ones, never a mixture (rename(2)). Files 
 caller says otherwise, and no symbolic link is followed at the last component.
 """
 
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
 
 from contract.errors import MachineError, UsageError
@@ -62,9 +64,18 @@ def remove_file(path: Path) -> None:
 def read_file(path: Path, limit: int) -> bytes:
     """Return the bytes of the regular file `path`, of at most `limit` bytes.
 
-    Raises FileNotFoundError, OSError (ELOOP for a symbolic link), UsageError when it is too large.
+    Raises FileNotFoundError, OSError (ELOOP for a symbolic link, EISDIR, EINVAL for a pipe or a
+    device), UsageError when it is too large.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    # Not to wait for whoever may open a pipe's other end (fifo(7)).
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     with os.fdopen(descriptor, "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +21,13 @@ from contract.address import format_address
 from contract.durable import read_file
 from contract.errors import MachineError, SheltieError, UnavailableError
 from contract.rpc import SessionShown
-from contract.userdata import LIMIT
+from contract.userdata import LIMIT, UserData
 
 __all__ = ["Delay", "Door", "Wishes"]
 
 _log = logging.getLogger(__name__)
+
+Boot = Callable[[UserData, Mapping[str, str]], Booted]
 
 FIRST_SECONDS = 0.5
 LAST_SECONDS = 30.0
@@ -56,12 +59,12 @@ class Delay:
 
 
 class Door:
-    """Runs the monitor by user-data. `report` is how it stands now."""
+    """Runs the monitor by user-data. `report` is how it stands now; `boot` makes the account."""
 
-    def __init__(self, wishes: Wishes) -> None:
-        self._wishes = wishes
+    def __init__(self, wishes: Wishes, boot: Boot = boot) -> None:
+        self._wishes, self._boot = wishes, boot
         self._changed = asyncio.Event()
-        self._raw: bytes | None = b""
+        self._found: tuple[bytes | None, tuple[str, ...]] = (None, ())
         self._policy = policy.read(None)
         self._booted: Booted | None = None
         self._link: MonitorLink | None = None
@@ -100,6 +103,8 @@ class Door:
 
     async def _once(self) -> NoReturn:
         """Run a monitor to its end. Raises SheltieError, OSError."""
+        # First: what cannot even start must wait for its next attempt too.
+        self._changed.clear()
         # It loads while we read user-data and make the account.
         link = self._link = MonitorLink(_heard)
         try:
@@ -111,7 +116,6 @@ class Door:
 
     async def _start(self, link: MonitorLink) -> None:
         """Configure a fresh monitor. Raises SheltieError."""
-        self._changed.clear()
         await self._read()
         self._addresses = addresses(self._wishes.listen or self._policy.listen)
         self._up(await link.configure(self._configuration()), fresh=True)
@@ -133,14 +137,14 @@ class Door:
 
     async def _read(self) -> bool:
         """Read user-data and make the container fit it; whether anything is new."""
-        raw, problems = _user_data(self._wishes.user_data)
-        if self._booted is not None and raw == self._raw:
+        found = raw, problems = _user_data(self._wishes.user_data)
+        if self._booted is not None and found == self._found:
             return False
-        self._raw = raw
+        self._found = found
         judged = policy.read(raw)
         self._policy = replace(judged, problems=(*problems, *judged.problems))
         # In a thread: the account's programs take a while, and status must answer meanwhile.
-        self._booted = await asyncio.to_thread(boot, judged.data, os.environ)
+        self._booted = await asyncio.to_thread(self._boot, judged.data, os.environ)
         for step in self._booted.done:
             _log.info(event("boot", step=step))
         return True
@@ -179,11 +183,12 @@ class Door:
     def _down(self, error: SheltieError, seconds: float) -> None:
         """Say why nobody can connect, and when the next attempt is."""
         booted = self._booted or Booted("")
+        was_down = bool(self.report.since and self.report.trouble)
         self.report = replace(
             self.report,
             user=booted.user,
             usable=booted.usable,
-            since=_now(),
+            since=self.report.since if was_down else _now(),
             keys=self._policy.keys,
             listen=(),
             trouble=f"{error.message}; the next attempt is in {seconds:g} s",
@@ -214,7 +219,7 @@ def _user_data(path: Path) -> tuple[bytes | None, tuple[str, ...]]:
     except OSError as error:
         return b"", (f"user-data cannot be read: {error.strerror}",)
     except SheltieError as error:
-        return b"", (f"user-data is too large: {error.message}",)
+        return b"", (f"user-data cannot be read: {error.message}",)
 
 
 def _heard(heard: Event) -> None:

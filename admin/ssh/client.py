@@ -30,7 +30,10 @@ Answer = TypeVar("Answer")
 
 
 class MonitorLink:
-    """A running monitor. `on_event` hears each Event; `gone` is done when the monitor ended."""
+    """A running monitor. `on_event` hears each Event; `gone` is done when the monitor ended.
+
+    Raises OSError where no process can be had.
+    """
 
     def __init__(self, on_event: Callable[[Event], None]) -> None:
         self._loop = asyncio.get_running_loop()
@@ -42,9 +45,13 @@ class MonitorLink:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             argv = [sys.executable, "-I", "-m", "admin.ssh.monitor", str(theirs.fileno())]
-            self._process = subprocess.Popen(
-                argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
-            )
+            try:
+                self._process = subprocess.Popen(
+                    argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                )
+            except OSError:
+                ours.close()
+                raise
         ours.setblocking(False)  # noqa: FBT003  its only form
         self._channel: Channel[ToMonitor, FromMonitor] = Channel(ours, FromMonitor)
         self._loop.add_reader(ours.fileno(), self._readable)
