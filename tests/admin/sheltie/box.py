@@ -13,6 +13,7 @@ from pathlib import Path
 
 from dev import kernel
 
+CLONE = Path(__file__).resolve().parents[3]
 HOST_ROOT = ".bottlerocket/rootfs"
 OWN = ("dev", "opt", "run", "tmp", ".bottlerocket")
 
@@ -32,6 +33,10 @@ def build(state: Path) -> None:
                 kernel.mount(str(entry), str(target), "", kernel.MS_BIND | kernel.MS_REC)
     for place in OWN:
         (root / place).mkdir(exist_ok=True)
+    if CLONE.parts[1] in OWN:
+        here = root / CLONE.relative_to("/")
+        here.mkdir(parents=True)
+        kernel.mount(str(CLONE), str(here), "", kernel.MS_BIND | kernel.MS_REC)
     _devices(root / "dev")
     _shells(root / "opt/bin", state)
     (root / HOST_ROOT).mkdir()
