@@ -208,16 +208,21 @@ def test_a_missing_program_is_an_error_of_the_machine() -> None:
         machine._do(Run(("no-such-program",)), Path("/"))
 
 
+def _as(uid: int) -> list[str]:
+    """Return the command before one that runs as `uid`, and may yet read a clone below /root."""
+    return ["unshare", "--user", f"--map-user={uid}"]
+
+
 @pytest.mark.privileged
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
 @pytest.mark.parametrize(("uid", "usable"), [(65534, True), (54321, False)])
 def test_without_root(root: Path, uid: int, usable: bool) -> None:
     """Without root nothing is done; a uid without an account is a problem and no crash."""
     booter = str(Path(__file__).with_name("booter.py"))
+    steps = json.dumps([{"boot": {"user": "op"}}])
     done = subprocess.run(
-        [sys.executable, "-I", booter, str(root), json.dumps([{"boot": {"user": "op"}}])],
+        [*_as(uid), sys.executable, "-I", booter, str(root), steps],
         capture_output=True, text=True, check=False, timeout=50,
-        user=uid, group=uid, extra_groups=[],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (told,) = json.loads(done.stdout)
