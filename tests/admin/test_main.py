@@ -20,6 +20,7 @@ import pytest
 from tests.admin.keeper.keys import user_data
 from tests.admin.private import private
 from tests.admin.ssh.door import make_key
+from tests.somebody import somebody
 
 ADMIN = [sys.executable, "-I", "-m", "admin"]
 HEAVY = {"asyncio", "asyncssh", "cryptography", "paramiko", "rich", "msgspec", "pydantic"}
@@ -279,8 +280,7 @@ class TestServe:
     def test_without_root(self, site: Site) -> None:
         """The server says what does not work, and the login is as the user who runs it."""
         make = "useradd -m -s /bin/bash dev"
-        # Called dev, and yet a clone below /root can be read.
-        rest = 'exec unshare --user --map-user="$(id -u dev)" --map-group="$(id -g dev)" "$@"'
+        rest = f'exec {" ".join(somebody("dev"))} "$@"'
         site.start(before=["sh", "-ec", f"{make}; {rest}", "sh"])
 
         assert "login is as the current user, and sheltie needs root" in site.log
@@ -328,11 +328,10 @@ def test_a_start_that_cannot_be(tmp_path: Path, words: list[str], status: int, t
 @needs_root
 def test_user_data_where_one_may_not_look(tmp_path: Path) -> None:
     """A directory that is closed to the caller is named, without a traceback."""
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o700)
-    os.chown(closed, 12345, 12345)
+    # Another's working directory needs more than a mode that lets one in (proc_pid_cwd(5)).
+    closed = f"/proc/{os.getpid()}/cwd"
     argv = [
-        *("unshare", "--user"),  # not root, and yet a clone below /root can be read
+        *somebody(),
         *ADMIN,
         "serve",
         "--user-data",

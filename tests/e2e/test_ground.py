@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.somebody import somebody
+
 pytestmark = [pytest.mark.e2e, pytest.mark.image, pytest.mark.privileged, pytest.mark.timeout(180)]
 
 CLONE = Path(__file__).resolve().parents[2]
@@ -22,7 +24,7 @@ def play(*before: str, site: Path) -> "subprocess.CompletedProcess[str]":
 
 def test_without_root_it_is_one_line(tmp_path: Path) -> None:
     """Somebody who is not root is told to be."""
-    done = play("unshare", "--user", site=tmp_path / "site")
+    done = play(*somebody(), site=tmp_path / "site")
 
     assert done.returncode == 6
     assert done.stderr == "make run: this needs root; use sudo [NOT_ROOT]\n"

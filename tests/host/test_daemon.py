@@ -16,6 +16,7 @@ import pytest
 
 from tests.host.api.client import Answer, _ask
 from tests.host.keys import decoded, encoded, key_line, keys
+from tests.somebody import somebody
 
 ADMIN = "settings.host-containers.admin"
 
@@ -228,8 +229,7 @@ def test_directory_of_others(site: Site) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
 def test_without_root(site: Site) -> None:
     """Without root the API is served, and status says what does not work."""
-    # A user namespace without a map: not root, and yet a clone below /root can be read.
-    argv = ["unshare", "--user", sys.executable, "-I", "-m", "host", "serve", *site.places]
+    argv = [*somebody(), sys.executable, "-I", "-m", "host", "serve", *site.places]
     daemon = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
     site.daemons.append(daemon)
     assert daemon.stderr is not None
@@ -244,7 +244,7 @@ def test_without_root(site: Site) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
 def test_a_state_and_a_socket_are_enough_without_root(site: Site) -> None:
     """For development: no directory of the system's is touched."""
-    argv = ["unshare", "--user", sys.executable, "-I", "-m", "host", "serve"]
+    argv = [*somebody(), sys.executable, "-I", "-m", "host", "serve"]
     argv += ["--state", str(site.state), "--socket", str(site.state.parent / "api.sock")]
     daemon = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
     site.daemons.append(daemon)

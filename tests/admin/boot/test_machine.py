@@ -17,6 +17,7 @@ from contract.errors import FailedError
 from contract.places import API_GID
 from contract.userdata import UserData
 from tests.admin.private import private
+from tests.somebody import somebody
 
 HASH = "$6$salt$Wq3kT9sVnP0uJ5"
 OTHER = "$6$salt$anotherhash"
@@ -208,11 +209,6 @@ def test_a_missing_program_is_an_error_of_the_machine() -> None:
         machine._do(Run(("no-such-program",)), Path("/"))
 
 
-def _as(uid: int) -> list[str]:
-    """Return the command before one that runs as `uid`, and may yet read a clone below /root."""
-    return ["unshare", "--user", f"--map-user={uid}"]
-
-
 @pytest.mark.privileged
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be somebody else")
 @pytest.mark.parametrize(("uid", "usable"), [(65534, True), (54321, False)])
@@ -221,7 +217,7 @@ def test_without_root(root: Path, uid: int, usable: bool) -> None:
     booter = str(Path(__file__).with_name("booter.py"))
     steps = json.dumps([{"boot": {"user": "op"}}])
     done = subprocess.run(
-        [*_as(uid), sys.executable, "-I", booter, str(root), steps],
+        [*somebody(uid), sys.executable, "-I", booter, str(root), steps],
         capture_output=True, text=True, check=False, timeout=50,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.admin.sheltie.conftest import PYTHON, SHELTIE, Box
+from tests.somebody import somebody
 
 pytestmark = pytest.mark.privileged
 
@@ -221,8 +222,7 @@ def test_missing_capabilities_are_told_in_one_line(box: Box) -> None:
 
 def test_without_root_and_sudo_one_line_says_so(box: Box) -> None:
     """Somebody whom sudo does not let through learns why."""
-    # A user namespace without a map: not root, and yet a clone below /root can be read.
-    done = box.run(box.argv("unshare", "--user", *SHELTIE, "true"))
+    done = box.run(box.argv(*somebody(), *SHELTIE, "true"))
 
     assert done.returncode
     assert done.stderr.startswith(b"sudo:") or b"NOT_ROOT" in done.stderr
