@@ -43,6 +43,15 @@ Listen = Annotated[
     ),
 ]
 
+Accounts = Annotated[
+    bool | None,
+    typer.Option(
+        "--accounts/--no-accounts",
+        show_default=False,
+        help="Make the login user and its sudo rule on this machine. [without --state]",
+    ),
+]
+
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -73,12 +82,13 @@ def serve(
     user_data: UserData = None,
     state: State = None,
     listen: Listen = None,
+    accounts: Accounts = None,
 ) -> None:
     """Serve SSH as user-data says, and keep serving.
 
     User-data is read again whenever it changes; nobody who is logged in is thrown out. Broken or
     missing user-data shuts the door and is named in `admin status` and the log. TERM ends it.
-    Without root, login is as the current user.
+    Without root or without accounts of its own, login is as the current user.
     """
     state = state or context.obj
     where = state or Path(places.PERSISTENT)
@@ -87,11 +97,14 @@ def serve(
     address = parse_listen(listen) if listen is not None else None
     source = (user_data or where / "user-data").absolute()
     _check(source, given=user_data is not None)
+    from admin.boot import machine
     from admin.keeper import door, place
     from admin.keeper.serve import serve
 
+    # With a --state this is somebody's own machine, and its accounts are not ours to change.
+    boot = machine.boot if (state is None if accounts is None else accounts) else machine.stay
     wishes = door.Wishes(source, where.absolute() / "etc/ssh", address)
-    serve(wishes, place.socket_path(state.absolute() if state else None))
+    serve(wishes, boot, place.socket_path(state.absolute() if state else None))
 
 
 def _check(source: Path, *, given: bool) -> None:

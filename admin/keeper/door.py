@@ -23,7 +23,7 @@ from contract.errors import MachineError, SheltieError, UnavailableError
 from contract.rpc import SessionShown
 from contract.userdata import LIMIT, UserData
 
-__all__ = ["Delay", "Door", "Wishes"]
+__all__ = ["Boot", "Delay", "Door", "Wishes"]
 
 _log = logging.getLogger(__name__)
 

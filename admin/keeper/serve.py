@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from admin.keeper import place
-from admin.keeper.door import Door, Wishes
+from admin.keeper.door import Boot, Door, Wishes
 from admin.keeper.log import event, set_up
 from admin.keeper.rpc import Service
 from admin.keeper.watch import watch
@@ -22,14 +22,15 @@ GRACE_SECONDS = 1.5
 """For the monitor and its sessions to end; DESIGN gives the keeper two."""
 
 
-def serve(wishes: Wishes, path: Path) -> NoReturn:
+def serve(wishes: Wishes, boot: Boot, path: Path) -> NoReturn:
     """Serve until TERM or INT, then end the process. Raises SheltieError before it serves."""
     set_up()
     held = place.lock(path.parent)
     listening = place.bind(path)
     if os.geteuid():
         _log.warning(event("not-root", what="login is as the current user, and sheltie needs root"))
-    status = asyncio.new_event_loop().run_until_complete(_run(wishes, listening))
+    door = Door(wishes, boot)
+    status = asyncio.new_event_loop().run_until_complete(_run(door, wishes, listening))
     path.unlink(missing_ok=True)
     os.close(held)
     logging.shutdown()
@@ -38,12 +39,11 @@ def serve(wishes: Wishes, path: Path) -> NoReturn:
     os._exit(status)
 
 
-async def _run(wishes: Wishes, listening: socket.socket) -> int:
+async def _run(door: Door, wishes: Wishes, listening: socket.socket) -> int:
     """Run all parts until a signal; return the exit status, 1 when a part failed."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    door = Door(wishes)
     tasks = [
         loop.create_task(door.run(), name="door"),
         loop.create_task(watch(wishes.user_data, door.changed), name="watch"),

@@ -71,7 +71,7 @@ class Site:
     @property
     def places(self) -> list[str]:
         """The options of a server."""
-        return ["--user-data", str(self.user_data), *self.state, *LOOPBACK]
+        return ["--user-data", str(self.user_data), *self.state, *LOOPBACK, "--accounts"]
 
     @property
     def log(self) -> str:
@@ -134,9 +134,9 @@ class Site:
             ["ssh", *where, host, *command], stdin=stdin, stdout=subprocess.PIPE, text=True
         )
 
-    def output(self, *command: str) -> str:
+    def output(self, *command: str, user: str = "") -> str:
         """Return what a command prints through the door; it must succeed."""
-        client = self.ssh(*command)
+        client = self.ssh(*command, user=user) if user else self.ssh(*command)
         out, _ = client.communicate(timeout=SECONDS)
         assert client.returncode == 0, out
         return out
@@ -286,6 +286,15 @@ class TestServe:
         assert "login is as the current user, and sheltie needs root" in site.log
         assert site.output("id -un; echo $HOME").split()[0] == "dev"
         assert site.status()["user"] == "dev"
+
+    def test_on_somebodys_own_machine(self, site: Site) -> None:
+        """With a state of its own no account is changed unasked: the login is its user's."""
+        site.start("--no-accounts")
+
+        assert site.output("id -un", user="root").strip() == "root"
+        assert site.status()["user"] == "root"
+        assert "useradd" not in site.log
+        assert "NOPASSWD" not in site.log
 
     def test_a_client_may_not_choose_another_user(self, site: Site) -> None:
         """Root is no login here."""
