@@ -16,6 +16,7 @@ __all__ = [
     "DoorStatus",
     "HandedKey",
     "HostStatus",
+    "Limits",
 ]
 
 
@@ -30,11 +31,21 @@ class ContainerState(StrEnum):
     FAILED = "failed"  # it cannot be started before its settings change
 
 
+class Limits(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The most that a container may take: bytes, processors, processes; 0 without a limit."""
+
+    memory: int = 0
+    cpu: float = 0.0
+    pids: int = 0
+
+
 class ContainerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """One host container. Times are RFC 3339 UTC; `reason` is one sentence, empty when all is well.
 
     `last_exit` is the exit status of the previous run, 128+n for signal n, if there was one.
-    `digest` is that of the image that it runs. What it uses is told where the supervisor can tell.
+    `digest` is that of the image that it runs. `failures` counts the starts in a row that did not
+    last, `retry` is when the next one is due: the delay grows to 45 s and no number of failures
+    ends the attempts. What it uses is told as far as the host's cgroups can tell.
     """
 
     name: str
@@ -48,6 +59,9 @@ class ContainerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     last_exit: int | None = None
     reason: str = ""
     digest: str = ""
+    failures: int = 0
+    retry: str = ""
+    limits: Limits | None = None
     memory_bytes: int | None = None
     cpu_seconds: float | None = None
     pids: int | None = None

@@ -33,6 +33,7 @@ from host.image.access import RegistryAccess
 from host.lock import Lock
 from host.logline import event
 from host.reboot import COMMAND
+from host.runtime import oom
 from host.runtime.files import Files
 from host.store.files import FileStore
 from host.store.transactions import Transactions
@@ -98,14 +99,16 @@ async def serve(
         store = FileStore(places.state / "settings")
         audit = Trail(Segments(places.state / "audit"))
         _begin_audit(audit, store)
-        containers, problems = _containers(
+        containers = _containers(
             places,
             runtime,
             lambda: wanted.registries(store.live()),
             changes.Containers(audit.note).seen,
         )
+        unprotected = oom.protect() if runtime != "none" and os.geteuid() == 0 else ""
         await containers.start()
         try:
+            problems = [unprotected] if unprotected else []
             settings, all_limits = Transactions(store), limits or Limits()
             await _serve(places, settings, containers, problems, audit, all_limits, command)
         finally:
@@ -121,7 +124,7 @@ async def stop_containers(places: Places, runtime: str) -> None:
     try:
         audit = Trail(Segments(places.state / "audit"))
         audit.start()
-        containers, _ = _containers(places, runtime, observe=changes.Containers(audit.note).seen)
+        containers = _containers(places, runtime, observe=changes.Containers(audit.note).seen)
         await containers.start()
         try:
             await containers.stop_all()
@@ -156,7 +159,7 @@ async def _serve(
         updates=updates,
         reboot_command=reboot_command,
         audit=audit,
-        log_of=lambda name: Files(places.state, places.run, name).log,
+        log_of=lambda name: Files.of(places.state, places.run, name).log,
     )
     doors.serve(house)
     own = Listener(house, HOST, places.socket, limits)
@@ -169,7 +172,7 @@ async def _serve(
     try:
         await house.apply()
         await own.open()
-        for problem in problems:
+        for problem in (*problems, *containers.problems):
             _log.warning(event("problem", what=problem))
         _log.info(event("ready", socket=places.socket, state=places.state, runtime=runtime))
         await house.ending.wait()
@@ -248,17 +251,17 @@ def _containers(
     runtime: str,
     access: Callable[[], RegistryAccess] = RegistryAccess,
     observe: Callable[[ContainerStatus], None] | None = None,
-) -> tuple[Runner, list[str]]:
+) -> Runner:
     if runtime == "none":
-        return IdleContainers(NO_RUNTIME), [NO_RUNTIME]
+        return IdleContainers(NO_RUNTIME)
     if os.geteuid() != 0:
-        return IdleContainers(NO_ROOT), [NO_ROOT]
+        return IdleContainers(NO_ROOT)
     from host.supervisor.supervisor import Supervisor
     from host.supervisor.worker import unobserved
 
     return Supervisor(
         places.state, places.run, runtime, access=access, observe=observe or unobserved
-    ), []
+    )
 
 
 def _runtime_name(containers: object) -> str:

@@ -54,7 +54,12 @@ class ExecProcess(Protocol):
 
 
 class Containers(Protocol):
-    """What the API needs of the supervisor."""
+    """What the API needs of the supervisor.
+
+    `problems` are sentences about what containers have to do without on this host.
+    """
+
+    problems: Sequence[str]
 
     async def apply(self, desired: Mapping[str, Desired]) -> None:
         """Take note of what is wanted and return at once; the work goes on by itself."""

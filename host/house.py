@@ -78,7 +78,10 @@ class House:
     @property
     def all_problems(self) -> list[str]:
         """What does not work now, in sentences."""
-        return [*self.problems, *self.transactions.problems, *self.audit.problems]
+        return [
+            *(*self.problems, *self.containers.problems),
+            *(*self.transactions.problems, *self.audit.problems),
+        ]
 
     async def apply(self, names: Iterable[str] | None = None) -> set[str]:
         """Tell the supervisor what the live settings want of the containers that `names` concern.

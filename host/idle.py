@@ -15,6 +15,7 @@ class IdleContainers:
     """Containers that only takes note; `reason` is the sentence that status gives."""
 
     def __init__(self, reason: str) -> None:
+        self.problems: Sequence[str] = (reason,)
         self._reason = reason
         self._since = utc_now()
         self._desired: Mapping[str, Desired] = {}

@@ -39,7 +39,7 @@ def run(
     """
     if os.geteuid() != 0:
         raise MachineError("exec needs root", hint="run it as root", code="NOT_ROOT")
-    files = Files(state.absolute(), run.absolute(), name)
+    files = Files.of(state.absolute(), run.absolute(), name)
     facts, pid = _runtime(files)
     command = [programs.find(facts.name), "--root", str(files.run / facts.name), "exec"]
     detached = facts.exec_detached

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.errors import FailedError
-from host.runtime import programs
+from host.runtime import logs, programs
 from host.runtime.files import Files
 
-__all__ = ["LOG_MAX", "create", "is_conmon_of"]
+__all__ = ["create", "is_conmon_of"]
 
-LOG_MAX: Final = 16 << 20
-"""Bytes of a container's log; then conmon begins it anew."""
 CREATE_SECONDS: Final = 60.0
 _MESSAGE_MAX: Final = 1 << 16
 
@@ -98,7 +96,7 @@ def _argv(conmon: str, runtime: list[str], files: Files) -> list[str]:
         "--full-attach",
         *("--container-pidfile", str(files.pid), "--conmon-pidfile", str(files.conmon_pid)),
         *("--exit-dir", str(files.exits)),
-        *("--log-path", f"k8s-file:{files.log}", "--log-size-max", str(LOG_MAX)),
+        *("--log-path", f"k8s-file:{files.log}", "--log-size-max", str(logs.MAX)),
         *("--log-level", "error"),
     ]
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from contract.durable import ensure_directory, read_file
 from contract.errors import FailedError
 from contract.execwire import Size
-from host.runtime import programs, stay
+from host.runtime import oom, programs, stay
 from host.runtime.console import Console, resize
 from host.runtime.files import Files
 from host.runtime.watch import Watch
@@ -218,7 +218,7 @@ async def _first(console: Console, process: Process) -> int:
 def _spawn(
     argv: Sequence[str | bytes], stdin: int, stdout: int, stderr: int
 ) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
+    client = subprocess.Popen(
         argv,
         stdin=stdin,
         stdout=stdout,
@@ -227,6 +227,9 @@ def _spawn(
         cwd="/",
         start_new_session=True,
     )
+    # In time: the client has all of its set-up before it when it has only been executed.
+    oom.release(client.pid)
+    return client
 
 
 def _pid(room: Path) -> int:

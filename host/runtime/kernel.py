@@ -1,10 +1,12 @@
 """System calls that Python lacks, by their own names; each raises OSError.
 
-A host may have no shell and no mount(8). Numbers and flags: linux/mount.h, linux/openat2.h.
+A host may have no shell and no mount(8). Numbers and flags: linux/mount.h, linux/openat2.h,
+linux/inotify.h.
 """
 
 import ctypes
 import os
+from pathlib import Path
 from typing import Final
 
 __all__ = [
@@ -14,12 +16,14 @@ __all__ = [
     "open_in_root",
     "sync_file_system",
     "umount",
+    "watch_moves",
 ]
 
 MS_PRIVATE: Final = 1 << 18
 MNT_DETACH: Final = 2
 _OPENAT2: Final = 437  # the same number on every architecture since Linux 5.6
 _RESOLVE_IN_ROOT: Final = 0x10
+_IN_MOVED_TO: Final = 0x80
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -66,6 +70,19 @@ def open_in_root(root: int, path: str, flags: int) -> int:
 def sync_file_system(descriptor: int) -> None:
     """Write out the file system that `descriptor` lies on (syncfs(2))."""
     _check(_libc.syncfs(descriptor), "syncfs")
+
+
+def watch_moves(directory: Path) -> int:
+    """Return a descriptor that is readable when a file was moved into `directory` (inotify(7))."""
+    descriptor = _libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+    _check(descriptor, "inotify_init1")
+    try:
+        mask = ctypes.c_uint32(_IN_MOVED_TO)
+        _check(_libc.inotify_add_watch(descriptor, os.fsencode(directory), mask), "inotify")
+    except OSError:
+        os.close(descriptor)
+        raise
+    return int(descriptor)
 
 
 def _check(result: int, what: str) -> None:

@@ -4,6 +4,7 @@ import msgspec
 
 from contract.durable import read_file, write_file
 from contract.errors import FailedError, SheltieError
+from contract.status import Limits
 from host.runtime.files import Files
 
 __all__ = ["Made", "load", "save"]
@@ -13,7 +14,10 @@ _SIZE_MAX = 1 << 20
 
 
 class Made(msgspec.Struct, frozen=True, rename="kebab"):
-    """What was started, by which runtime, when (RFC 3339), and how often it was started again."""
+    """What was started, by which runtime, when (RFC 3339), and how often it was started again.
+
+    `note` is what status says of it while it runs, empty when all is well.
+    """
 
     runtime: str
     source: str
@@ -24,6 +28,8 @@ class Made(msgspec.Struct, frozen=True, rename="kebab"):
     restarts: int = 0
     last_exit: int | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    limits: Limits | None = None
+    note: str = ""
     version: int = VERSION
 
 

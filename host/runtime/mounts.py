@@ -3,15 +3,23 @@
 The table is upstream's (core-kit host-ctr `main.go`, `withDefault` and `withSuperpowered`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from contract.places import API_DIRECTORY, HOST_ROOT
 
-__all__ = ["OPTIONAL_SOURCES", "HostFacts", "Places", "normal_mounts", "superpowered_mounts"]
+__all__ = [
+    "OPTIONAL_PROGRAMS",
+    "OPTIONAL_SOURCES",
+    "HostFacts",
+    "Places",
+    "normal_mounts",
+    "superpowered_mounts",
+]
 
 _PERSISTENT: Final = "/.bottlerocket/host-containers"
+CERTIFICATES: Final = "/.bottlerocket/certs"
 _QUIET: Final = ("nosuid", "noexec", "nodev")
 
 _READONLY_BINDS: Final = (
@@ -23,16 +31,20 @@ _READONLY_BINDS: Final = (
         "/var/lib/bottlerocket/inventory/application.json",
     ),
     ("/var/log/support", "/.bottlerocket/support"),
-    ("/etc/pki/tls/certs", "/.bottlerocket/certs"),
-    # Upstream's own client, where the host is upstream's; both images bring ours as well.
-    ("/usr/bin/apiclient", "/usr/local/bin/apiclient"),
 )
+_PROGRAMS: Final = (("/usr/bin/apiclient", "/usr/local/bin/apiclient"),)
+_POWERFUL_PROGRAMS: Final = (("/usr/bin/kmod", "/usr/local/sbin/modprobe"),)
 _MODULES: Final = "/lib/modules"
 _KERNELS: Final = "/usr/src/kernels"
 _SHARED: Final = "/mnt"
 
 OPTIONAL_SOURCES: Final = (*(source for source, _ in _READONLY_BINDS), _MODULES, _KERNELS, _SHARED)
 """Host paths that are mounted only where they are there."""
+OPTIONAL_PROGRAMS: Final = tuple(source for source, _ in (*_PROGRAMS, *_POWERFUL_PROGRAMS))
+"""Host programs that are mounted only where they run without anything else of the host.
+
+Upstream's are static. Both images bring ours, which is Python, and admin its own kmod.
+"""
 
 
 class Places(Protocol):
@@ -46,18 +58,24 @@ class Places(Protocol):
     def api(self) -> str:
         """The directory of the container's own API socket."""
 
+    @property
+    def certificates(self) -> str:
+        """The directory of the certificates that the host trusts."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What of this host the shapes depend on. `present` holds paths of OPTIONAL_SOURCES.
+    """What of this host the shapes depend on.
 
-    `bounding` is CapBnd's mask; `open_files` our own hard limit; `seccomp` the parsed profile.
+    `bounding` is CapBnd's mask, `effective` CapEff's; `open_files` our own hard limit; `present`
+    holds paths of OPTIONAL_SOURCES and OPTIONAL_PROGRAMS; `seccomp` is the parsed profile.
     """
 
     machine: str
     bounding: int
     open_files: int
     present: Collection[str] = ()
+    effective: int = 0
     seccomp: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -89,7 +107,7 @@ def superpowered_mounts(name: str, places: Places, host: HostFacts) -> list[dict
         mounts.append(_bind(_KERNELS, _KERNELS, "rbind", "rw"))
     if _SHARED in host.present:
         mounts.append(_bind(_SHARED, f"{HOST_ROOT}{_SHARED}", "rbind", "rw", "rshared"))
-    return mounts
+    return [*mounts, *_readonly(_POWERFUL_PROGRAMS, host)]
 
 
 def _basic() -> list[dict[str, Any]]:
@@ -118,10 +136,15 @@ def _contract(name: str, places: Places, host: HostFacts) -> list[dict[str, Any]
     ]
     if name != "current":
         mounts.insert(1, _bind(places.persistent, f"{_PERSISTENT}/current", "rbind", "rw"))
-    for source, destination in _READONLY_BINDS:
-        if source in host.present:
-            mounts.append(_bind(source, destination, "bind", "ro"))
-    return mounts
+    # A directory of the daemon's, where upstream mounts the host's: certificates that the settings
+    # add are in it, and new ones come in while the container runs.
+    mounts.append(_bind(places.certificates, CERTIFICATES, "bind", "ro"))
+    return [*mounts, *_readonly((*_READONLY_BINDS, *_PROGRAMS), host)]
+
+
+def _readonly(binds: Iterable[tuple[str, str]], host: HostFacts) -> list[dict[str, Any]]:
+    found = [pair for pair in binds if pair[0] in host.present]
+    return [_bind(source, destination, "bind", "ro") for source, destination in found]
 
 
 def _mount(destination: str, kind: str, source: str, *options: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from contract.durable import ensure_directory, read_file, write_file
-from contract.errors import FailedError
+from contract.errors import FailedError, SheltieError
 from contract.execwire import Size
 from host.desired import ExecProcess
-from host.runtime import conmon, execs, programs
+from host.runtime import conmon, execs, logs, programs
 from host.runtime.cgroups import Cgroups
 from host.runtime.files import Files
 from host.runtime.seam import Task
@@ -26,6 +26,8 @@ __all__ = ["CRUN", "FACTS", "RUNC", "Facts", "OciRuntime", "OciTask"]
 CONFIG_MAX: Final = 1 << 20
 _PID_MAX: Final = 32
 _EXIT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 60.0
+"""What a runtime may take for one command, on the sickest of hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,17 @@ class OciTask:
         self._files = files
         self._init = init
         self._conmon = keeper
+        self._log = logs.LogWatch(files)
 
     @property
     def pid(self) -> int:
         """Its first process."""
         return self._init.pid
+
+    @property
+    def kept(self) -> bool:
+        """Whether both it and its conmon live."""
+        return self._init.alive and self._conmon is not None and self._conmon.alive
 
     async def wait(self) -> int | None:
         """Return the exit status that conmon left; None when there was no conmon any more."""
@@ -75,6 +83,7 @@ class OciTask:
 
     def close(self) -> None:
         """Watch no longer."""
+        self._log.close()
         self._init.close()
         if self._conmon is not None:
             self._conmon.close()
@@ -92,7 +101,7 @@ class OciRuntime:
         self.program = programs.find(facts.name)
         self._conmon = programs.find("conmon")
         self._root = run / facts.name
-        self._cgroups = cgroups
+        self.cgroups = cgroups
 
     @property
     def command(self) -> list[str]:
@@ -115,25 +124,26 @@ class OciRuntime:
         return task
 
     async def _start(self, files: Files) -> None:
-        done = await programs.run([*self.command, "start", files.name])
+        done = await self._call("start", files.name)
         if done.status:
             why = programs.last_line(done.err)
             raise FailedError(
                 f"container {files.name} could not be started: {why}", code="CONTAINER_FAILED"
             )
 
+    async def _call(self, *words: str) -> programs.Done:
+        return await programs.run([*self.command, *words], seconds=ANSWER_SECONDS)
+
     async def create(self, files: Files, config: dict[str, Any]) -> None:
         """Create the container: everything is set up but for its program, which does not run."""
         ensure_directory(self._root)
-        write_file(files.config, json.dumps(config).encode())
-        for old in (files.exit, files.pid, files.conmon_pid):
-            old.unlink(missing_ok=True)
+        begin(files, config)
         try:
             await conmon.create(
                 self._conmon,
                 self.command,
                 files,
-                lambda pid: self._cgroups.shelter(files.name, pid),
+                lambda pid: self.cgroups.shelter(files.name, pid),
             )
         except BaseException:
             await self.delete(files)
@@ -145,13 +155,24 @@ class OciRuntime:
             task = _open(files)
         except FailedError:
             return None
-        done = await programs.run([*self.command, "state", files.name])
-        if not done.status:
-            state = json.loads(done.out)
-            if state.get("status") == "running" and state.get("pid") == task.pid:
+        try:
+            if await self._runs(files, task):
                 return task
+        except BaseException as error:
+            # Two witnesses without it: this very container's conmon lives, and so does the process.
+            if task.kept and isinstance(error, SheltieError):
+                return task
+            task.close()
+            raise
         task.close()
         return None
+
+    async def _runs(self, files: Files, task: OciTask) -> bool:
+        done = await self._call("state", files.name)
+        if done.status:
+            return False
+        state = json.loads(done.out)
+        return bool(state.get("status") == "running" and state.get("pid") == task.pid)
 
     def last_exit(self, files: Files) -> int | None:
         """Return the status in conmon's exit file."""
@@ -159,21 +180,25 @@ class OciRuntime:
 
     async def delete(self, files: Files) -> None:
         """Thaw, kill, delete, and remove the cgroups."""
-        self._cgroups.thaw(files.name)
+        self.cgroups.thaw(files.name)
         # Of a superpowered container processes may be left when its first one has ended: both
         # runtimes kill what is in the cgroup.
-        done = await programs.run([*self.command, "delete", "--force", files.name])
+        try:
+            done = await self._call("delete", "--force", files.name)
+            why = programs.last_line(done.err) if done.status else ""
+        except SheltieError as error:  # we kill it ourselves
+            why = error.message
         keeper = _watch(files.conmon_pid)
         if keeper is not None:
             if conmon.is_conmon_of(keeper.pid, files):
                 await _end(keeper)
             keeper.close()
+        self.cgroups.kill(files.name)
         try:
-            await self._cgroups.remove(files.name)
+            await self.cgroups.remove(files.name)
         except OSError as error:
-            why = programs.last_line(done.err) if done.status else str(error)
             raise FailedError(
-                f"container {files.name} does not end: {why}", code="CONTAINER_STUCK"
+                f"container {files.name} does not end: {why or error}", code="CONTAINER_STUCK"
             ) from error
         for file in (files.pid, files.conmon_pid):
             file.unlink(missing_ok=True)
@@ -189,6 +214,22 @@ class OciRuntime:
             execs.Order(process, tuple(command), size),
             detached=self.facts.exec_detached,
         )
+
+
+def begin(files: Files, config: dict[str, Any]) -> None:
+    """Write the bundle of a run that begins, and clear what tells of the last one.
+
+    Raises FailedError (STATE_UNWRITABLE).
+    """
+    try:
+        write_file(files.config, json.dumps(config).encode())
+        for old in (files.exit, files.pid, files.conmon_pid):
+            old.unlink(missing_ok=True)
+        logs.prepare(files)
+    except OSError as error:
+        raise FailedError(
+            f"cannot write below {files.home}: {error.strerror}", code="STATE_UNWRITABLE"
+        ) from error
 
 
 def exit_status(files: Files) -> int | None:

@@ -4,12 +4,14 @@ Its program never runs: by then namespaces, mounts, devices, cgroups and rights 
 that is what fails where something does (crun on hybrid cgroups, for one).
 """
 
+import itertools
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from contract.errors import MachineError, SheltieError
-from host.runtime import facts, shape
+from host.runtime import facts, limits, shape
 from host.runtime.cgroups import Cgroups
 from host.runtime.files import Files
 from host.runtime.oci import CRUN, RUNC, Facts, OciRuntime
@@ -23,20 +25,27 @@ _PROGRAM = "/program"
 async def choose(wanted: str, run: Path, cgroups: Cgroups) -> OciRuntime:
     """Return the first runtime that works, of `auto`, `crun` or `runc`.
 
+    Its `cgroups` are those given, without the controllers that it could not use.
+
     Raises MachineError (RUNTIME_UNUSABLE) that tells for each why it does not.
     """
     candidates: Sequence[Facts] = [one for one in (CRUN, RUNC) if wanted in {"auto", one.name}]
-    reasons = []
-    for candidate in candidates:
+    reasons: dict[str, str] = {}
+    # A runtime may refuse limits that the host seems to have: better no limits than no door.
+    ways = (
+        [cgroups, replace(cgroups, controllers=frozenset())] if cgroups.controllers else [cgroups]
+    )
+    for candidate, way in itertools.product(candidates, ways):
         try:
-            runtime = OciRuntime(candidate, run, cgroups)
-            await _try(runtime, run, cgroups)
+            runtime = OciRuntime(candidate, run, way)
+            await _try(runtime, run, way)
         except SheltieError as error:
-            reasons.append(f"{candidate.name}: {error.message}")
+            reasons[candidate.name] = error.message
         else:
             return runtime
+    why = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     raise MachineError(
-        f"no runtime can run containers here ({'; '.join(reasons)})",
+        f"no runtime can run containers here ({why})",
         hint="install Debian's packages crun and conmon, and run as root",
         code="RUNTIME_UNUSABLE",
     )
@@ -75,5 +84,9 @@ def _config(files: Files, cgroups: Cgroups) -> dict[str, object]:
         cgroups.path(files.name),
         str(files.persistent),
         str(files.api),
+        limits=limits.kept(
+            limits.limits(facts.size(), superpowered=superpowered), cgroups.controllers
+        ),
+        certificates=str(files.certificates),
     )
     return shape.config(wish, host)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from contract.errors import FailedError, MachineError
+from contract.errors import FailedError, MachineError, TimedOutError
+from host.runtime import oom
 from host.runtime.watch import Watch
 
 __all__ = ["ENVIRONMENT", "PLACES", "Done", "find", "last_line", "run"]
@@ -64,14 +65,29 @@ def find(name: str) -> str:
 
 
 async def run(
-    argv: Sequence[str], *, cwd: Path | None = None, more: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    more: Mapping[str, str] | None = None,
+    seconds: float | None = None,
 ) -> Done:
     """Run a program to its end. When the caller is cancelled it is killed first.
 
     It sees ENVIRONMENT and `more`.
 
-    Raises FailedError (PROGRAM_FAILED) when it cannot be started.
+    Raises FailedError (PROGRAM_FAILED) when it cannot be started, TimedOutError (PROGRAM_SLOW) when
+    it has not ended after so many `seconds`; then it is killed too.
     """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _run(argv, cwd, {**ENVIRONMENT, **(more or {})})
+    except TimeoutError as error:
+        raise TimedOutError(
+            f"{Path(argv[0]).name} did not end in {seconds or 0:.0f} s", code="PROGRAM_SLOW"
+        ) from error
+
+
+async def _run(argv: Sequence[str], cwd: Path | None, environment: Mapping[str, str]) -> Done:
     try:
         # Returns after fork and exec, like asyncio's own, which would also want to reap.
         process = subprocess.Popen(  # noqa: ASYNC220  see above
@@ -79,7 +95,7 @@ async def run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**ENVIRONMENT, **(more or {})},
+            env=environment,
             cwd=cwd or "/",
         )
     except OSError as error:
@@ -87,6 +103,7 @@ async def run(
             f"cannot run {argv[0]}: {error.strerror}", code="PROGRAM_FAILED"
         ) from error
     watch = Watch(process.pid)
+    oom.release(process.pid)
     try:
         out, err = await asyncio.gather(_drain(process.stdout), _drain(process.stderr))
         await watch.gone()

@@ -31,20 +31,33 @@ def mount(image: Path, files: Files) -> None:
         kernel.mount("overlay", str(files.rootfs), "overlay", 0, options(image, upper, work))
         # Private: what the runtime mounts inside must not show up on the host.
         kernel.mount("none", str(files.rootfs), "", kernel.MS_PRIVATE)
+        if files.spare and files.kept.is_dir():
+            _mount_spare(files)
     except OSError as error:
         raise MachineError(
             f"cannot mount the root of container {files.name}: {error}",
-            hint=f"overlayfs must work on the file system of {files.state}",
+            hint=f"overlayfs must work on the file system of {files.home}",
             code="OVERLAY_FAILED",
         ) from error
+
+
+def _mount_spare(files: Files) -> None:
+    """Mount what the container keeps such that it can be read, and changes go to RUN."""
+    upper, work = files.home / "changes", files.home / "changes.work"
+    for path in (upper, work):
+        ensure_directory(path)
+    data = options(files.kept, upper, work)
+    kernel.mount("overlay", str(files.persistent), "overlay", 0, data)
+    kernel.mount("none", str(files.persistent), "", kernel.MS_PRIVATE)
 
 
 def unmount(files: Files) -> None:
     """Unmount the root and drop its changes; idempotent. Raises MachineError (OVERLAY_FAILED)."""
     try:
-        while files.rootfs.is_dir() and os.path.ismount(files.rootfs):
-            _umount(files.rootfs)
-        for name in ("upper", "work"):
+        for place in (files.rootfs, *([files.persistent] if files.spare else [])):
+            while place.is_dir() and os.path.ismount(place):
+                _umount(place)
+        for name in ("upper", "work", *(("changes", "changes.work") if files.spare else ())):
             if (files.home / name).exists():
                 shutil.rmtree(files.home / name)
     except OSError as error:

@@ -5,10 +5,11 @@ exceptions are named where they stand. OCI runtime specification: config.md, con
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from host.runtime import capabilities, seccomp
+from contract.status import Limits
+from host.runtime import capabilities, limits, oom, seccomp
 from host.runtime.mounts import HostFacts, normal_mounts, superpowered_mounts
 
 __all__ = ["ImageProcess", "Wish", "config"]
@@ -46,7 +47,8 @@ class ImageProcess:
 class Wish:
     """One container to make. `cgroup` is its cgroup's absolute path; `rootfs` its mounted root.
 
-    `environment` comes on top of the image's.
+    `environment` comes on top of the image's. `certificates` is the directory of those that the
+    host trusts. `protected` is spared when the host's memory ends.
     """
 
     name: str
@@ -57,6 +59,9 @@ class Wish:
     persistent: str
     api: str
     environment: tuple[tuple[str, str], ...] = ()
+    limits: Limits = limits.UNLIMITED
+    protected: bool = False
+    certificates: str = field(kw_only=True)
 
 
 def config(wish: Wish, host: HostFacts) -> dict[str, Any]:
@@ -66,6 +71,7 @@ def config(wish: Wish, host: HostFacts) -> dict[str, Any]:
     document["ociVersion"] = "1.0.2"
     document["root"] = {"path": wish.rootfs}
     document["linux"]["cgroupsPath"] = wish.cgroup
+    document["linux"]["resources"].update(limits.resources(wish.limits))
     # No hostname: the own uts namespace begins with the host's name, as upstream's does.
     document["annotations"] = {"org.sheltie.container": wish.name}
     return document
@@ -104,7 +110,7 @@ def _process(
     wish: Wish, caps: list[str], host: HostFacts, *, new_privileges: bool
 ) -> dict[str, Any]:
     image = wish.process
-    return {
+    document = {
         "terminal": False,
         "user": dict(image.user),
         "args": list(image.args),
@@ -115,6 +121,10 @@ def _process(
         "rlimits": [_open_files(host.open_files)],
         "noNewPrivileges": not new_privileges,
     }
+    # Said also for the others, or they would have what the daemon has.
+    if "CAP_SYS_RESOURCE" in capabilities.names(host.effective):
+        document["oomScoreAdj"] = oom.PROTECTED if wish.protected else oom.USUAL
+    return document
 
 
 def _environment(image: tuple[str, ...], more: dict[str, str]) -> list[str]:
@@ -128,7 +138,7 @@ def _open_files(hard: int) -> dict[str, Any]:
 
 
 def _resources(*, devices: bool) -> dict[str, Any]:
-    """Return cgroup settings: devices here; limits of memory, processes and the like come here."""
+    # A runtime adds the usual ones (null, zero, random, tty …) by itself (config-linux.md).
     return {"devices": [{"allow": devices, "access": "rwm"}]}
 
 

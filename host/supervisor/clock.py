@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "RealClock"]
+__all__ = ["Clock", "RealClock", "utc_in"]
 
 
 class Clock(Protocol):
@@ -27,3 +28,8 @@ class RealClock:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+
+
+def utc_in(seconds: float) -> str:
+    """Return the time of day after so long, as RFC 3339 in UTC."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,11 +1,22 @@
 """From what is wanted and what there is to the steps in between. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from host.desired import Desired
 
-__all__ = ["Actual", "Clean", "Spec", "Start", "Step", "Stop", "WriteUserData", "plan", "spec_of"]
+__all__ = [
+    "Actual",
+    "Clean",
+    "Spec",
+    "Start",
+    "Step",
+    "Stop",
+    "WriteCertificates",
+    "WriteUserData",
+    "plan",
+    "spec_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +33,8 @@ class Spec:
 class Actual:
     """What there is: `running` is what the running container was made of, None without one.
 
-    `user_data` is the file's content, None without a readable one. `dirty` when a former run may
+    `user_data` is the file's content, None without a readable one; `certificates` are what the
+    running container was told of, None when nobody knows. `dirty` when a former run may
     have left something. `held` while the next attempt waits for its time.
     """
 
@@ -30,6 +42,7 @@ class Actual:
     user_data: bytes | None = None
     dirty: bool = False
     held: bool = False
+    certificates: bytes | None = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,16 @@ class WriteUserData:
 
     def __str__(self) -> str:
         return f"write {len(self.data)} bytes of user-data"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCertificates:
+    """Write the running container's bundle; nothing restarts."""
+
+    data: bytes = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"write {len(self.data)} bytes of certificates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +88,14 @@ class Start:
     """Start the container anew from its image."""
 
     spec: Spec
+    certificates: bytes = field(default=b"", repr=False)
 
     def __str__(self) -> str:
         power = "superpowered" if self.spec.superpowered else "unprivileged"
         return f"start {power} from {self.spec.source or 'no source'}"
 
 
-Step = WriteUserData | Stop | Clean | Start
+Step = WriteUserData | WriteCertificates | Stop | Clean | Start
 
 
 def plan(desired: Desired, actual: Actual) -> Sequence[Step]:
@@ -83,10 +107,14 @@ def plan(desired: Desired, actual: Actual) -> Sequence[Step]:
     # After the stop, which must not fail for a file that cannot be written; before the start.
     if desired.user_data is not None and desired.user_data != actual.user_data:
         steps.append(WriteUserData(desired.user_data))
-    if actual.held or (wanted is not None and actual.running == wanted):
+    if wanted is not None and actual.running == wanted:
+        if desired.certificates != actual.certificates:
+            steps.append(WriteCertificates(desired.certificates))
+        return steps
+    if actual.held:
         return steps
     if wanted is not None:
-        steps.append(Start(wanted))
+        steps.append(Start(wanted, desired.certificates))
     elif actual.dirty and actual.running is None:
         steps.append(Clean())
     return steps

@@ -14,16 +14,24 @@ HEALTHY_SECONDS: Final = 60.0
 
 @dataclass
 class Backoff:
-    """Delays that double from FIRST_SECONDS to MOST_SECONDS and begin anew after health."""
+    """Delays that double from FIRST_SECONDS to MOST_SECONDS and begin anew after health.
 
+    `failures` counts the runs in a row that did not last. None is the last one: a door that gives
+    up is shut when the host gets well again.
+    """
+
+    failures: int = field(default=0, init=False)
     _next: float = field(default=FIRST_SECONDS, init=False)
 
     def after(self, ran: float) -> float:
         """Return the seconds to wait after a run of `ran` seconds, 0 for one that never began."""
-        delay = FIRST_SECONDS if ran >= HEALTHY_SECONDS else self._next
+        if ran >= HEALTHY_SECONDS:
+            self.reset()
+        delay = self._next
+        self.failures += 1
         self._next = min(delay * 2, MOST_SECONDS)
         return delay
 
     def reset(self) -> None:
-        """Begin anew: somebody changed what is wanted."""
-        self._next = FIRST_SECONDS
+        """Begin anew: it was well, or somebody changed what is wanted."""
+        self.failures, self._next = 0, FIRST_SECONDS

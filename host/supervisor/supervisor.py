@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from contract.durable import ensure_directory
 from contract.errors import FailedError, NotFoundError, SheltieError
 from contract.execwire import Size
 from contract.settings import CONTAINER_NAME
@@ -15,7 +15,8 @@ from contract.status import ContainerState, ContainerStatus
 from host.desired import Desired, ExecProcess
 from host.image.access import RegistryAccess
 from host.image.images import Images
-from host.runtime import execs, probe
+from host.logline import event
+from host.runtime import execs, limits, probe
 from host.runtime.cgroups import Cgroups
 from host.runtime.files import Files
 from host.runtime.oci import FACTS, OciRuntime
@@ -27,11 +28,18 @@ from host.supervisor.worker import GRACE_SECONDS, Worker, unobserved
 __all__ = ["Supervisor"]
 
 _MOUNTINFO: Final = Path("/proc/self/mountinfo")
+READY_SECONDS: Final = 5.0
+"""How long the API may stay away because a runtime is slow."""
+AGAIN_SECONDS: Final = 45.0
+"""Between two attempts to find a runtime on a host that was too slow for the first."""
+_SLOW: Final = "the container runtime has not answered yet"
+_log = logging.getLogger("host.supervisor")
 
 
 class Supervisor:
     """The containers of one daemon. State lies in `state`, scratch in `run`, a short path.
 
+    `problems` are sentences about what containers here have to do without.
     `runtime` is `auto`, `crun` or `runc` before `start`, and the one that was chosen after it.
     `access` says at each pull how registries are reached.
     """
@@ -48,6 +56,7 @@ class Supervisor:
         observe: Callable[[ContainerStatus], None] = unobserved,
     ) -> None:
         self.runtime = runtime
+        self.problems: Sequence[str] = ()
         self._state, self._run = state, run
         self._clock = clock or RealClock()
         self._grace = grace
@@ -55,22 +64,61 @@ class Supervisor:
         self._images = Images(state, run, access)
         self._cgroups = Cgroups.of(state, "")
         self._chosen: Runtime | None = None
+        self._ready: asyncio.Task[None] | None = None
         self._workers: dict[str, Worker] = {}
         self._lives: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Find the runtime, and take over what a former daemon left. Raises MachineError."""
-        self._cgroups = Cgroups.of(self._state, _MOUNTINFO.read_text())
-        ensure_directory(self._state / "containers")
-        await asyncio.to_thread(self._images.sweep)
+        """Find the runtime, and take over what a former daemon left. Raises MachineError.
+
+        A runtime that takes long does not hold up the daemon: after READY_SECONDS that goes on by
+        itself, and each container says what it waits for.
+        """
+        self._cgroups = Cgroups.of(self._state, _MOUNTINFO.read_text()).delegated()
+        with contextlib.suppress(SheltieError):  # a directory that is full or read-only is no end
+            await asyncio.to_thread(self._images.sweep)
         execs.sweep(self._run)
-        self._chosen = await probe.choose(self.runtime, self._run, self._cgroups)
-        self.runtime = self._chosen.name
-        left = [path.name for path in sorted((self._state / "containers").iterdir())]
-        workers = [self._worker(name) for name in left if CONTAINER_NAME.fullmatch(name)]
-        await asyncio.gather(*(worker.adopt() for worker in workers))
+        workers = [self._worker(name) for name in self._left()]
+        self._ready = asyncio.create_task(self._take_over(workers), name="taking over")
+        await asyncio.wait({self._ready}, timeout=READY_SECONDS)
+        if self._ready.done():
+            self._ready.result()
+        else:
+            self._tell(_SLOW)
         for worker in workers:
             self._live(worker)
+
+    def _tell(self, problem: str) -> None:
+        """Say of the host, and of each container, what is waited for."""
+        _log.warning(event("waiting", what=problem))
+        self.problems = (problem,)
+        for worker in self._workers.values():
+            worker.wait(problem)
+
+    def _left(self) -> Sequence[str]:
+        """Return the names of the containers that a former daemon knew."""
+        homes = self._state / "containers", self._run / "spare"
+        found = {path.name for home in homes if home.is_dir() for path in home.iterdir()}
+        return sorted(name for name in found if CONTAINER_NAME.fullmatch(name))
+
+    async def _take_over(self, workers: Sequence[Worker]) -> None:
+        chosen = await self._choose()
+        self._chosen, self._cgroups, self.runtime = chosen, chosen.cgroups, chosen.name
+        lacking = limits.lacking(self._cgroups.controllers)
+        self.problems = (lacking,) if lacking else ()
+        # One that cannot be told about yet asks again by itself.
+        await asyncio.gather(*(worker.adopt() for worker in workers), return_exceptions=True)
+
+    async def _choose(self) -> OciRuntime:
+        while True:
+            try:
+                return await probe.choose(self.runtime, self._run, self._cgroups)
+            except SheltieError as error:
+                # Whoever starts the daemon hears of it. Later it is up, and the host may get well.
+                if not self.problems:
+                    raise
+                self._tell(error.line())
+            await self._clock.sleep(AGAIN_SECONDS)
 
     async def apply(self, desired: Mapping[str, Desired]) -> None:
         """Take note of what is wanted and return at once. What is not named is not wanted."""
@@ -101,6 +149,8 @@ class Supervisor:
 
     async def stop_all(self) -> None:
         """Stop every container and return when all are gone. Raises FailedError."""
+        if self._ready is not None and not self._ready.done():
+            raise FailedError(_SLOW, hint="try again later", code="CONTAINER_STUCK")
         for name, worker in self._workers.items():
             # Nothing else is to be done any more, nor to fail.
             worker.want(replace(worker.desired or Desired(name), enabled=False, user_data=None))
@@ -115,26 +165,38 @@ class Supervisor:
 
     async def close(self) -> None:
         """Let go; containers stay."""
-        for life in self._lives:
-            life.cancel()
-        if self._lives:
-            await asyncio.wait(self._lives)
+        ending = {*self._lives, *([self._ready] if self._ready else [])}
+        for task in ending:
+            task.cancel()
+        if ending:
+            await asyncio.wait(ending)
         for worker in self._workers.values():
             await worker.close()
         await self._images.close()
 
     def _worker(self, name: str) -> Worker:
         runner: Runner = ContainerRunner(
-            Files(self._state, self._run, name), self._runtime_named, self._images, self._cgroups
+            Files.of(self._state, self._run, name),
+            self._runtime_named,
+            self._images,
+            lambda: self._cgroups,
         )
         worker = Worker(name, runner, self._clock, self._grace, observe=self._observe)
         self._workers[name] = worker
         return worker
 
     def _live(self, worker: Worker) -> None:
-        life = asyncio.create_task(worker.run(), name=f"container {worker.name}")
+        life = asyncio.create_task(self._life(worker), name=f"container {worker.name}")
         self._lives.add(life)
         life.add_done_callback(self._lives.discard)
+
+    async def _life(self, worker: Worker) -> None:
+        if self._ready is None:
+            raise RuntimeError("start() comes first")
+        if not self._ready.done():
+            worker.wait(self.problems[0] if self.problems else _SLOW)
+        await asyncio.shield(self._ready)
+        await worker.run()
 
     def _runtime_named(self, name: str) -> Runtime:
         """Return the runtime of that name where it is installed, else the chosen one."""

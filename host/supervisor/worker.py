@@ -14,9 +14,20 @@ from host.desired import Desired, ExecProcess
 from host.logline import event
 from host.runtime.made import Made
 from host.runtime.seam import Task
+from host.runtime.usage import Usage
 from host.store.transactions import utc_now
-from host.supervisor.clock import Clock
-from host.supervisor.plan import Actual, Clean, Spec, Start, Step, Stop, WriteUserData, plan
+from host.supervisor.clock import Clock, utc_in
+from host.supervisor.plan import (
+    Actual,
+    Clean,
+    Spec,
+    Start,
+    Step,
+    Stop,
+    WriteCertificates,
+    WriteUserData,
+    plan,
+)
 from host.supervisor.restart import Backoff
 from host.supervisor.runner import Runner
 
@@ -26,6 +37,8 @@ GRACE_SECONDS: Final = 20.0
 """Between TERM and KILL, as upstream has it."""
 
 _NEVER: Final = float("inf")
+_KILLED: Final = 128 + signal.SIGKILL
+_TROUBLED: Final = {ContainerState.STARTING, ContainerState.WAITING}
 _log = logging.getLogger("host.supervisor")
 
 
@@ -52,9 +65,12 @@ class Worker:
     _task: Task | None = None
     _exit: asyncio.Future[int | None] | None = None
     _made: Made | None = None
+    _certificates: bytes | None = None
     _dirty: bool = False
+    _adopted: bool = False
     _began: float = 0.0
     _retry_at: float | None = None
+    _retry: str = ""
     _restarts: int = 0
     _last_exit: int | None = None
     _backoff: Backoff = field(default_factory=Backoff)
@@ -62,8 +78,12 @@ class Worker:
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def adopt(self) -> None:
-        """Take over a container that runs, or the exit status of one that ended meanwhile."""
+        """Take over a container that runs, or the exit status of one that ended meanwhile.
+
+        Raises SheltieError while that cannot be told; until then no step is taken.
+        """
         task, known = await self.runner.find()
+        self._adopted = True
         self._made = known
         if known is not None:
             self._restarts = known.restarts
@@ -77,8 +97,12 @@ class Worker:
             task.close()
             return
         self._watch(task)
-        self._enter(ContainerState.RUNNING, since=known.since)
+        self._enter(ContainerState.RUNNING, since=known.since, reason=known.note)
         _log.info(event("adopted", container=self.name, pid=task.pid))
+
+    def wait(self, reason: str) -> None:
+        """Say what it waits for before its life begins."""
+        self._enter(ContainerState.WAITING, reason=reason)
 
     def want(self, desired: Desired) -> None:
         """Want it so from now on. Equal wishes change nothing."""
@@ -98,6 +122,8 @@ class Worker:
     def status(self) -> ContainerStatus:
         """Return where it stands."""
         wanted = self.desired or Desired(self.name)
+        runs = self._task is not None
+        used = self.runner.usage() if runs else Usage()
         return ContainerStatus(
             name=self.name,
             enabled=wanted.enabled,
@@ -109,7 +135,13 @@ class Worker:
             restarts=self._restarts,
             last_exit=self._last_exit,
             reason=self._reason,
-            digest=self._made.digest if self._made is not None and self._task is not None else "",
+            digest=self._made.digest if runs and self._made is not None else "",
+            failures=self._backoff.failures if self._state in _TROUBLED else 0,
+            retry=self._retry if self._state is ContainerState.WAITING else "",
+            limits=self._made.limits if runs and self._made is not None else None,
+            memory_bytes=used.memory,
+            cpu_seconds=None if used.cpu is None else round(used.cpu, 3),
+            pids=used.pids,
         )
 
     async def exec(self, command: Sequence[bytes], size: Size | None) -> ExecProcess:
@@ -150,6 +182,10 @@ class Worker:
 
     async def _approach(self) -> None:
         """Take every step towards what is wanted."""
+        if not self._adopted and self._retry_at is None:
+            await self.adopt()
+        if not self._adopted:
+            return
         if self.desired is None:
             return
         known = self._made if self._task is not None else None
@@ -158,6 +194,7 @@ class Worker:
             user_data=self.runner.user_data(),
             dirty=self._dirty,
             held=self._retry_at is not None,
+            certificates=self._certificates,
         )
         for step in plan(self.desired, actual):
             await self._take(step)
@@ -165,27 +202,33 @@ class Worker:
             self._restarts = 0
             self._retry_at = None
             self._enter(ContainerState.DISABLED)
-        elif self._state is ContainerState.RUNNING:
-            self._reason = ""  # what failed beside it has worked now
+        elif self._state is ContainerState.RUNNING and self._made is not None:
+            self._reason = self._made.note  # what failed beside it has worked now
 
     async def _take(self, step: Step) -> None:
         _log.info(event("step", container=self.name, do=step))
         match step:
             case WriteUserData(data):
                 await self.runner.write_user_data(data)
+            case WriteCertificates(data):
+                await self.runner.write_certificates(data)
+                self._certificates = data
             case Stop():
                 await self._stop()
             case Clean():
                 await self._clean()
-            case Start(spec):
-                await self._start(spec)
+            case Start(spec, certificates):
+                await self._start(spec, certificates)
 
-    async def _start(self, spec: Spec) -> None:
+    async def _start(self, spec: Spec, certificates: bytes) -> None:
         self._enter(ContainerState.STARTING)
         self._dirty = True
-        task, self._made = await self.runner.start(spec, self._restarts, self._last_exit)
+        task, self._made = await self.runner.start(
+            spec, self._restarts, self._last_exit, certificates
+        )
+        self._certificates = certificates
         self._watch(task)
-        self._enter(ContainerState.RUNNING)
+        self._enter(ContainerState.RUNNING, reason=self._made.note)
         _log.info(event("running", container=self.name, pid=task.pid))
 
     def _watch(self, task: Task) -> None:
@@ -222,11 +265,15 @@ class Worker:
     async def _ended(self) -> None:
         """It ended by itself: start it again after a while."""
         ran = self.clock.now() - self._began
+        kills = self.runner.memory_kills()
         await self._end()
         status = "unknown" if self._last_exit is None else self._last_exit
         _log.warning(event("ended", container=self.name, status=status, seconds=f"{ran:.1f}"))
         self._restarts += 1
-        self._hold(ran, f"it ended with status {status}")
+        why = f"it ended with status {status}"
+        if kills and self._last_exit == _KILLED:
+            why += ": its memory was at an end"
+        self._hold(ran, why)
 
     def _fail(self, error: SheltieError) -> None:
         _log.error(event("failed", container=self.name, why=error.line()))
@@ -242,6 +289,7 @@ class Worker:
     def _hold(self, ran: float, reason: str) -> None:
         delay = self._backoff.after(ran)
         self._retry_at = self.clock.now() + delay
+        self._retry = utc_in(delay)
         again = f"{reason}; next attempt in {delay:.0f} s"
         wanted = self._dirty or (self.desired is not None and self.desired.enabled)
         self._enter(ContainerState.WAITING if wanted else ContainerState.DISABLED, reason=again)

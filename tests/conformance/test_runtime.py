@@ -38,6 +38,7 @@ class Entered:
     """Containers for /exec: `admin` runs by a real runtime."""
 
     def __init__(self, bench: Bench) -> None:
+        self.problems: Sequence[str] = ()
         self._bench = bench
 
     async def apply(self, desired: Mapping[str, Desired]) -> None:

@@ -82,6 +82,7 @@ class LocalContainers:
     """Every container that is wanted and enabled runs, and is this machine."""
 
     def __init__(self) -> None:
+        self.problems: Sequence[str] = ()
         self.desired: Mapping[str, Desired] = {}
         self.applied = 0
         self.ready = asyncio.Event()

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from contract.status import Limits
 from host.desired import ExecProcess
 from host.image.images import Images
 from host.runtime import facts, rootfs, shape
 from host.runtime.cgroups import Cgroups
 from host.runtime.files import Files
+from host.runtime.limits import UNLIMITED
 from host.runtime.oci import FACTS, OciRuntime
 from tests.host.image import tiny
 
@@ -75,7 +77,12 @@ class Bench:
         return Files(self.state, self.run, name)
 
     async def prepare(
-        self, name: str, args: Sequence[str], *, superpowered: bool = False
+        self,
+        name: str,
+        args: Sequence[str],
+        *,
+        superpowered: bool = False,
+        limits: Limits = UNLIMITED,
     ) -> dict[str, Any]:
         """Mount a root and return the configuration that runs `args` in it."""
         files = self.files(name)
@@ -91,6 +98,8 @@ class Bench:
             self.cgroups.path(name),
             str(files.persistent),
             str(files.api),
+            limits=limits,
+            certificates=str(files.certificates),
         )
         return shape.config(wish, facts.read(filtered=not superpowered))
 

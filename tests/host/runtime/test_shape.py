@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from contract.errors import MachineError
+from contract.status import Limits
 from host.runtime import capabilities, seccomp
-from host.runtime.mounts import OPTIONAL_SOURCES, HostFacts
+from host.runtime.limits import UNLIMITED
+from host.runtime.mounts import OPTIONAL_PROGRAMS, OPTIONAL_SOURCES, HostFacts
 from host.runtime.shape import ImageProcess, Wish, config
 
 PROFILE: dict[str, Any] = {
@@ -38,16 +40,35 @@ def facts(**changes: Any) -> HostFacts:
         "machine": "x86_64",
         "bounding": ALL,
         "open_files": 20000,
-        "present": OPTIONAL_SOURCES,
+        "present": (*OPTIONAL_SOURCES, *OPTIONAL_PROGRAMS),
+        "effective": ALL,
         "seccomp": PROFILE,
     }
     return HostFacts(**{**known, **changes})
 
 
-def shaped(*, superpowered: bool, name: str = "admin", **changes: Any) -> dict[str, Any]:
+def shaped(
+    *,
+    superpowered: bool,
+    name: str = "admin",
+    limits: Limits = UNLIMITED,
+    protected: bool = False,
+    **changes: Any,
+) -> dict[str, Any]:
     """Return the configuration of a container on a host with these facts."""
     process = ImageProcess(("/init", "x"), ("A=b",), "/home", {"uid": 3, "gid": 4})
-    wish = Wish(name, superpowered, process, "/rootfs", "/sheltie/x", "/state/x", "/run/s/api/x")
+    wish = Wish(
+        name,
+        superpowered,
+        process,
+        "/rootfs",
+        "/sheltie/x",
+        "/state/x",
+        "/run/s/api/x",
+        limits=limits,
+        protected=protected,
+        certificates="/run/s/certs",
+    )
     return config(wish, facts(**changes))
 
 
@@ -77,7 +98,7 @@ def test_the_environment_of_the_host_comes_on_top(*, superpowered: bool) -> None
     """What the host says replaces what the image says of the same variable, and is added."""
     process = ImageProcess(("/init",), ("PATH=/bin", "no_proxy=x", "A=b=c"), "/", {})
     own = (("no_proxy", "localhost"), ("HTTPS_PROXY", "http://p:1"))
-    wish = Wish("x", superpowered, process, "/r", "/c", "/s", "/a", own)
+    wish = Wish("x", superpowered, process, "/r", "/c", "/s", "/a", own, certificates="/c")
 
     assert config(wish, facts())["process"]["env"] == [
         "PATH=/bin",
@@ -145,7 +166,7 @@ def test_the_contracts_mounts_are_in_both(superpowered: bool) -> None:
         "/etc/resolv.conf": "/etc/resolv.conf",
         "/etc/bottlerocket-release": "/etc/os-release",
         "/.bottlerocket/support": "/var/log/support",
-        "/.bottlerocket/certs": "/etc/pki/tls/certs",
+        "/.bottlerocket/certs": "/run/s/certs",
         "/usr/local/bin/apiclient": "/usr/bin/apiclient",
         "/var/lib/bottlerocket/inventory/application.json": (
             "/usr/share/bottlerocket/application-inventory.json"
@@ -161,7 +182,7 @@ def test_what_the_host_lacks_is_left_out(superpowered: bool) -> None:
         source for source, _ in mounts(shaped(superpowered=superpowered, present=())).values()
     }
 
-    assert not sources & set(OPTIONAL_SOURCES)
+    assert not sources & {*OPTIONAL_SOURCES, *OPTIONAL_PROGRAMS}
 
 
 def test_a_container_named_current_has_one_persistent_mount() -> None:

@@ -7,6 +7,7 @@ from contract.errors import SheltieError
 from contract.execwire import Size
 from host.desired import ExecProcess
 from host.runtime.made import Made
+from host.runtime.usage import Usage
 from host.supervisor.plan import Spec
 
 __all__ = ["HandClock", "TwinRunner", "TwinTask"]
@@ -97,6 +98,9 @@ class TwinRunner:
         self.unwritable: SheltieError | None = None
         self.left: tuple[TwinTask | None, Made | None] = (None, None)
         self.left_exit: int | None = None
+        self.certificates = b""
+        self.used = Usage()
+        self.kills = 0
 
     @property
     def task(self) -> TwinTask:
@@ -115,14 +119,28 @@ class TwinRunner:
         self.data = data
 
     async def start(
-        self, spec: Spec, restarts: int, last_exit: int | None
+        self, spec: Spec, restarts: int, last_exit: int | None, certificates: bytes
     ) -> tuple[TwinTask, Made]:
         """Start."""
         self.log.append("start")
+        self.certificates = certificates
         if self.refuse:
             raise self.refuse.pop(0)
         self.tasks.append(TwinTask(100 + len(self.tasks), deaf=self.deaf))
         return self.task, made(spec, restarts, last_exit)
+
+    async def write_certificates(self, certificates: bytes) -> None:
+        """Write."""
+        self.log.append("certificates")
+        self.certificates = certificates
+
+    def usage(self) -> Usage:
+        """Return what a test says."""
+        return self.used
+
+    def memory_kills(self) -> int:
+        """Return what a test says."""
+        return self.kills
 
     async def find(self) -> tuple[TwinTask | None, Made | None]:
         """Return what was left."""
