@@ -29,6 +29,7 @@ class Runtime(StrEnum):
     AUTO = "auto"
     CRUN = "crun"
     RUNC = "runc"
+    PODMAN = "podman"
     NONE = "none"
 
 

@@ -19,8 +19,8 @@ from contract.durable import ensure_directory, read_file
 from contract.errors import FailedError, MachineError, NotFoundError, SheltieError, UsageError
 from contract.execwire import Size
 from host.runtime import execs, made, programs, users
+from host.runtime.entry import FACTS, Facts
 from host.runtime.files import Files
-from host.runtime.oci import FACTS, Facts
 
 __all__ = ["run"]
 
@@ -41,16 +41,17 @@ def run(
         raise MachineError("exec needs root", hint="run it as root", code="NOT_ROOT")
     files = Files.of(state.absolute(), run.absolute(), name)
     facts, pid = _runtime(files)
-    command = [programs.find(facts.name), "--root", str(files.run / facts.name), "exec"]
+    command = [*facts.command(files.run), "exec"]
+    name = facts.id_of(files)
     detached = facts.exec_detached
     process = _process(files, pid, user)
     words = tuple(os.fsencode(word) for word in argv)
     if not tty:
-        return _plain(command, files, execs.Order(process, words, None), exact=not detached)
+        return _plain(command, files, execs.Order(process, words, None, name), exact=not detached)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("there is no terminal here", hint="leave out --tty", code="NO_TERMINAL")
     process = {**process, "env": _with(process["env"], TERM=os.environ.get("TERM", "xterm"))}
-    order = execs.Order(process, words, _size())
+    order = execs.Order(process, words, _size(), name)
     return asyncio.run(_on_terminal(command, files, order, detached=detached))
 
 
@@ -93,7 +94,7 @@ def _plain(command: Sequence[str], files: Files, order: execs.Order, *, exact: b
     room = ensure_directory(files.run / "exec") / secrets.token_hex(4)
     room.mkdir(0o700)
     try:
-        end = execs.what(order, files, room, exact=exact)
+        end = execs.what(order, room, exact=exact)
         client = subprocess.Popen([*command, *end], env=programs.ENVIRONMENT, cwd="/")
         with _forwarding(client):
             status = client.wait()

@@ -81,7 +81,8 @@ def is_conmon_of(pid: int, files: Files) -> bool:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
-    return os.fsencode(files.exits) in words and os.fsencode(files.bundle) in words
+    # The option by which podman names that file is another.
+    return b"conmon" in words[0] and os.fsencode(files.pid) in words
 
 
 def _argv(conmon: str, runtime: list[str], files: Files) -> list[str]:

@@ -34,11 +34,15 @@ _ERROR_MAX: Final = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to run: the container's own `process` of OCI's configuration, with another command."""
+    """What to run: the container's own `process` of OCI's configuration, with another command.
+
+    `container` is the runtime's name of the container.
+    """
 
     process: Mapping[str, Any]
     command: tuple[bytes, ...]
     size: Size | None
+    container: str
 
 
 class Process:
@@ -120,8 +124,8 @@ async def start(command: Sequence[str], files: Files, order: Order, *, detached:
         if detached:
             argv = [sys.executable, "-I", "-S", stay.__file__, *argv[-1:], *argv, "--detach"]
         if order.size is None:
-            return _piped([*argv, *what(order, files, room, exact=not detached)], room)
-        return await _on_terminal(argv, files, order, room, exact=not detached)
+            return _piped([*argv, *what(order, room, exact=not detached)], room)
+        return await _on_terminal(argv, order, room, exact=not detached)
     except OSError as error:
         raise FailedError(f"cannot execute: {error}", code="EXEC_FAILED") from error
 
@@ -135,7 +139,7 @@ def document(order: Order) -> bytes:
     return json.dumps(process).encode()
 
 
-def what(order: Order, files: Files, room: Path, *, exact: bool) -> list[str | bytes]:
+def what(order: Order, room: Path, *, exact: bool) -> list[str | bytes]:
     """Return the end of the command line: which container, and what to run in it."""
     path = room / "process.json"
     try:
@@ -147,8 +151,8 @@ def what(order: Order, files: Files, room: Path, *, exact: bool) -> list[str | b
             ) from error
         # On the command line crun takes bytes, and the rest from the container's own process.
         terminal = ["--tty"] if order.size is not None else []
-        return [*terminal, files.name, *order.command]
-    return ["--process", str(path), files.name]
+        return [*terminal, order.container, *order.command]
+    return ["--process", str(path), order.container]
 
 
 def sweep(run: Path) -> None:
@@ -172,13 +176,11 @@ def _piped(argv: Sequence[str | bytes], room: Path) -> Process:
     return Process(client, room, input_write, output_read)
 
 
-async def _on_terminal(
-    argv: Sequence[str], files: Files, order: Order, room: Path, *, exact: bool
-) -> Process:
+async def _on_terminal(argv: Sequence[str], order: Order, room: Path, *, exact: bool) -> Process:
     errors = os.open(room / "errors", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     console = Console(room / "tty")
     try:
-        end = what(order, files, room, exact=exact)
+        end = what(order, room, exact=exact)
         line = [*argv, "--console-socket", str(room / "tty"), *end]
         client = _spawn(line, subprocess.DEVNULL, subprocess.DEVNULL, errors)
         process = Process(client, room, -1, -1)

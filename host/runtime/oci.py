@@ -3,116 +3,49 @@
 Both speak the same line (runtime-spec's command line interface); what differs is in `Facts`.
 """
 
-import asyncio
 import json
-import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from contract.durable import ensure_directory, read_file, write_file
+from contract.durable import read_file, write_file
 from contract.errors import FailedError, SheltieError
 from contract.execwire import Size
 from host.desired import ExecProcess
 from host.runtime import conmon, execs, logs, programs
 from host.runtime.cgroups import Cgroups
+from host.runtime.entry import Facts
 from host.runtime.files import Files
 from host.runtime.seam import Task
-from host.runtime.watch import Watch
+from host.runtime.task import OciTask, end_conmon, exit_status, open_task
 
-__all__ = ["CRUN", "FACTS", "RUNC", "Facts", "OciRuntime", "OciTask"]
+__all__ = ["OciRuntime"]
 
 CONFIG_MAX: Final = 1 << 20
-_PID_MAX: Final = 32
-_EXIT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 60.0
 """What a runtime may take for one command, on the sickest of hosts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of a runtime program.
-
-    `exec_detached`: it copies the streams of an exec itself unless it is detached, so that stdout
-    and stderr would lose their order; detached, it needs somebody who learns the exit status.
-    """
-
-    name: str
-    exec_detached: bool
-
-
-CRUN: Final = Facts("crun", exec_detached=False)
-RUNC: Final = Facts("runc", exec_detached=True)
-FACTS: Final = {facts.name: facts for facts in (CRUN, RUNC)}
-
-
-class OciTask:
-    """A container under conmon: its first process and its conmon, by pidfd."""
-
-    def __init__(self, files: Files, init: Watch, keeper: Watch | None) -> None:
-        self._files = files
-        self._init = init
-        self._conmon = keeper
-        self._log = logs.LogWatch(files)
-
-    @property
-    def pid(self) -> int:
-        """Its first process."""
-        return self._init.pid
-
-    @property
-    def kept(self) -> bool:
-        """Whether both it and its conmon live."""
-        return self._init.alive and self._conmon is not None and self._conmon.alive
-
-    async def wait(self) -> int | None:
-        """Return the exit status that conmon left; None when there was no conmon any more."""
-        await self._init.gone()
-        if self._conmon is not None:
-            try:
-                # conmon writes the status and ends; the limit is for one that is stopped.
-                await asyncio.wait_for(self._conmon.gone(), _EXIT_SECONDS)
-            except TimeoutError:
-                return exit_status(self._files)
-        return exit_status(self._files)
-
-    def kill(self, number: int) -> None:
-        """Send a signal to its first process."""
-        self._init.kill(number)
-
-    def close(self) -> None:
-        """Watch no longer."""
-        self._log.close()
-        self._init.close()
-        if self._conmon is not None:
-            self._conmon.close()
-
-
 class OciRuntime:
-    """The runtime program `facts` under conmon. `cgroups` says where its containers' cgroups lie.
+    """The runtime program of `facts` under conmon; `cgroups` says where its cgroups lie.
 
-    Raises MachineError (PROGRAM_MISSING) when made.
+    `command` is the beginning of every line for the program. Raises MachineError (PROGRAM_MISSING)
+    when made.
     """
 
     def __init__(self, facts: Facts, run: Path, cgroups: Cgroups) -> None:
         self.name = facts.name
         self.facts = facts
-        self.program = programs.find(facts.name)
-        self._conmon = programs.find("conmon")
-        self._root = run / facts.name
         self.cgroups = cgroups
-
-    @property
-    def command(self) -> list[str]:
-        """The beginning of every command line."""
-        return [self.program, "--root", str(self._root)]
+        self.answer_seconds = ANSWER_SECONDS
+        self.command = facts.command(run)
+        self._conmon = programs.find("conmon")
 
     async def run(self, files: Files, config: dict[str, Any]) -> Task:
         """Create and start the container."""
         await self.create(files, config)
         try:
-            task = _open(files)
+            task = open_task(files, self._learn_exit)
             try:
                 await self._start(files)
             except BaseException:
@@ -132,19 +65,30 @@ class OciRuntime:
             )
 
     async def _call(self, *words: str) -> programs.Done:
-        return await programs.run([*self.command, *words], seconds=ANSWER_SECONDS)
+        return await programs.run([*self.command, *words], seconds=self.answer_seconds)
+
+    async def _make(self, files: Files) -> None:
+        """Create the container of a bundle that is written."""
+        await conmon.create(
+            self._conmon,
+            self.command,
+            files,
+            lambda pid: self.cgroups.shelter(files.name, pid),
+        )
+
+    async def _remove(self, files: Files) -> str:
+        """Kill and forget the container; return why it could not be done, or ""."""
+        done = await self._call("delete", "--force", files.name)
+        return programs.last_line(done.err) if done.status else ""
+
+    async def _learn_exit(self, files: Files) -> None:
+        """Bring the exit file where it is not conmon's own."""
 
     async def create(self, files: Files, config: dict[str, Any]) -> None:
         """Create the container: everything is set up but for its program, which does not run."""
-        ensure_directory(self._root)
-        begin(files, config)
+        _begin(files, config)
         try:
-            await conmon.create(
-                self._conmon,
-                self.command,
-                files,
-                lambda pid: self.cgroups.shelter(files.name, pid),
-            )
+            await self._make(files)
         except BaseException:
             await self.delete(files)
             raise
@@ -152,8 +96,9 @@ class OciRuntime:
     async def find(self, files: Files) -> Task | None:
         """Return the container if it runs: the pidfd first, so that the pid cannot be another's."""
         try:
-            task = _open(files)
+            task = open_task(files, self._learn_exit)
         except FailedError:
+            await self._learn_exit(files)
             return None
         try:
             if await self._runs(files, task):
@@ -168,7 +113,7 @@ class OciRuntime:
         return None
 
     async def _runs(self, files: Files, task: OciTask) -> bool:
-        done = await self._call("state", files.name)
+        done = await self._call("state", self.facts.id_of(files))
         if done.status:
             return False
         state = json.loads(done.out)
@@ -184,15 +129,10 @@ class OciRuntime:
         # Of a superpowered container processes may be left when its first one has ended: both
         # runtimes kill what is in the cgroup.
         try:
-            done = await self._call("delete", "--force", files.name)
-            why = programs.last_line(done.err) if done.status else ""
+            why = await self._remove(files)
         except SheltieError as error:  # we kill it ourselves
             why = error.message
-        keeper = _watch(files.conmon_pid)
-        if keeper is not None:
-            if conmon.is_conmon_of(keeper.pid, files):
-                await _end(keeper)
-            keeper.close()
+        await end_conmon(files)
         self.cgroups.kill(files.name)
         try:
             await self.cgroups.remove(files.name)
@@ -211,12 +151,12 @@ class OciRuntime:
         return await execs.start(
             [*self.command, "exec"],
             files,
-            execs.Order(process, tuple(command), size),
+            execs.Order(process, tuple(command), size, self.facts.id_of(files)),
             detached=self.facts.exec_detached,
         )
 
 
-def begin(files: Files, config: dict[str, Any]) -> None:
+def _begin(files: Files, config: dict[str, Any]) -> None:
     """Write the bundle of a run that begins, and clear what tells of the last one.
 
     Raises FailedError (STATE_UNWRITABLE).
@@ -230,39 +170,3 @@ def begin(files: Files, config: dict[str, Any]) -> None:
         raise FailedError(
             f"cannot write below {files.home}: {error.strerror}", code="STATE_UNWRITABLE"
         ) from error
-
-
-def exit_status(files: Files) -> int | None:
-    """Return what conmon's exit file says; None without one."""
-    try:
-        return int(read_file(files.exit, _PID_MAX))
-    except (OSError, ValueError):
-        return None
-
-
-def _open(files: Files) -> OciTask:
-    """Watch the processes of the pid files. Raises FailedError when the first one is gone."""
-    init = _watch(files.pid)
-    if init is None:
-        raise FailedError(f"container {files.name} has ended", code="CONTAINER_FAILED")
-    keeper = _watch(files.conmon_pid)
-    if keeper is not None and not conmon.is_conmon_of(keeper.pid, files):
-        keeper.close()
-        keeper = None
-    return OciTask(files, init, keeper)
-
-
-def _watch(file: Path) -> Watch | None:
-    try:
-        return Watch(int(read_file(file, _PID_MAX)))
-    except (OSError, ValueError):
-        return None
-
-
-async def _end(keeper: Watch) -> None:
-    """Wait for a conmon whose container is gone; one that stays is killed."""
-    try:
-        await asyncio.wait_for(keeper.gone(), _EXIT_SECONDS)
-    except TimeoutError:
-        keeper.kill(signal.SIGKILL)
-        await keeper.gone()

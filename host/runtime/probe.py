@@ -6,30 +6,31 @@ that is what fails where something does (crun on hybrid cgroups, for one).
 
 import itertools
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from contract.errors import MachineError, SheltieError
 from host.runtime import facts, limits, shape
 from host.runtime.cgroups import Cgroups
+from host.runtime.entry import FACTS, Facts
 from host.runtime.files import Files
-from host.runtime.oci import CRUN, RUNC, Facts, OciRuntime
+from host.runtime.oci import OciRuntime
+from host.runtime.podman import PodmanRuntime
 
-__all__ = ["choose"]
+__all__ = ["choose", "make"]
 
 _NAME = "_probe"  # no container's name: those have no underscore
 _PROGRAM = "/program"
 
 
 async def choose(wanted: str, run: Path, cgroups: Cgroups) -> OciRuntime:
-    """Return the first runtime that works, of `auto`, `crun` or `runc`.
+    """Return the first runtime that works, of `auto`, `crun`, `runc` or `podman`.
 
     Its `cgroups` are those given, without the controllers that it could not use.
 
     Raises MachineError (RUNTIME_UNUSABLE) that tells for each why it does not.
     """
-    candidates: Sequence[Facts] = [one for one in (CRUN, RUNC) if wanted in {"auto", one.name}]
+    candidates = [one for one in FACTS.values() if wanted in {"auto", *one.name.split("/")[:1]}]
     reasons: dict[str, str] = {}
     # A runtime may refuse limits that the host seems to have: better no limits than no door.
     ways = (
@@ -37,7 +38,7 @@ async def choose(wanted: str, run: Path, cgroups: Cgroups) -> OciRuntime:
     )
     for candidate, way in itertools.product(candidates, ways):
         try:
-            runtime = OciRuntime(candidate, run, way)
+            runtime = make(candidate, run, way)
             await _try(runtime, run, way)
         except SheltieError as error:
             reasons[candidate.name] = error.message
@@ -49,6 +50,11 @@ async def choose(wanted: str, run: Path, cgroups: Cgroups) -> OciRuntime:
         hint="install Debian's packages crun and conmon, and run as root",
         code="RUNTIME_UNUSABLE",
     )
+
+
+def make(facts: Facts, run: Path, cgroups: Cgroups) -> OciRuntime:
+    """Return the runtime of `facts`. Raises MachineError (PROGRAM_MISSING)."""
+    return (PodmanRuntime if facts.podman else OciRuntime)(facts, run, cgroups)
 
 
 async def _try(runtime: OciRuntime, run: Path, cgroups: Cgroups) -> None:

@@ -18,8 +18,9 @@ from host.image.images import Images
 from host.logline import event
 from host.runtime import execs, limits, probe
 from host.runtime.cgroups import Cgroups
+from host.runtime.entry import FACTS
 from host.runtime.files import Files
-from host.runtime.oci import FACTS, OciRuntime
+from host.runtime.oci import OciRuntime
 from host.runtime.seam import Runtime
 from host.supervisor.clock import Clock, RealClock
 from host.supervisor.runner import ContainerRunner, Runner
@@ -40,7 +41,7 @@ class Supervisor:
     """The containers of one daemon. State lies in `state`, scratch in `run`, a short path.
 
     `problems` are sentences about what containers here have to do without.
-    `runtime` is `auto`, `crun` or `runc` before `start`, and the one that was chosen after it.
+    `runtime` is `auto`, `crun`, `runc` or `podman` before `start`, and the chosen one after it.
     `access` says at each pull how registries are reached.
     """
 
@@ -204,5 +205,5 @@ class Supervisor:
             raise RuntimeError("start() comes first")
         if name in FACTS and name != self._chosen.name:
             with contextlib.suppress(SheltieError):
-                return OciRuntime(FACTS[name], self._run, self._cgroups)
+                return probe.make(FACTS[name], self._run, self._cgroups)
         return self._chosen

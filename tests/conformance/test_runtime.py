@@ -111,6 +111,24 @@ class TestRunc(Real, RuntimePromises):
         return "runc"
 
 
+class TestPodmanWithCrun(Real, RuntimePromises):
+    """podman over crun."""
+
+    @pytest.fixture
+    def runtime(self) -> str:
+        """The program."""
+        return "podman/crun"
+
+
+class TestPodmanWithRunc(Real, RuntimePromises):
+    """podman over runc."""
+
+    @pytest.fixture
+    def runtime(self) -> str:
+        """The program."""
+        return "podman/runc"
+
+
 class TestExecByCrun(Real, ExecPromises):
     """Commands by crun."""
 
@@ -134,3 +152,12 @@ class TestExecByRunc(Real, ExecPromises):
 
         with pytest.raises(FailedError, match="UTF-8"):
             await containers.exec(self.name, [b"printf", b"%s", b"\xff\xfe"], size=None)
+
+
+class TestExecByPodman(Real, ExecPromises):
+    """Commands in podman's containers."""
+
+    @pytest.fixture
+    def runtime(self) -> str:
+        """The program."""
+        return "podman/crun"

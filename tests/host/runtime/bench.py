@@ -12,11 +12,11 @@ from typing import Any
 from contract.status import Limits
 from host.desired import ExecProcess
 from host.image.images import Images
-from host.runtime import facts, rootfs, shape
+from host.runtime import facts, probe, rootfs, shape
 from host.runtime.cgroups import Cgroups
+from host.runtime.entry import FACTS
 from host.runtime.files import Files
 from host.runtime.limits import UNLIMITED
-from host.runtime.oci import FACTS, OciRuntime
 from tests.host.image import tiny
 
 __all__ = ["Bench", "everything", "output_of"]
@@ -60,7 +60,7 @@ class Bench:
         tiny.write(state / "layout")
         mountinfo = Path("/proc/self/mountinfo").read_text()
         self.cgroups = Cgroups.of(state, mountinfo)
-        self.runtime = OciRuntime(FACTS[runtime], run, self.cgroups)
+        self.runtime = probe.make(FACTS[runtime], run, self.cgroups)
 
     @classmethod
     @contextmanager

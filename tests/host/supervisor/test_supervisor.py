@@ -22,6 +22,7 @@ import pytest
 from contract.errors import MachineError, NotFoundError
 from contract.status import ContainerState, ContainerStatus
 from host.desired import Desired
+from host.runtime.entry import FACTS
 from host.runtime.files import Files
 from host.supervisor.supervisor import Supervisor
 from tests.host.image import tiny
@@ -35,6 +36,8 @@ pytestmark = [
     pytest.mark.xdist_group("inside-supervisor"),
 ]
 
+ALL = pytest.mark.parametrize("runtime", ["crun", "runc", "podman"])
+"""For what podman could do in another way; the rest it shares with the program below it."""
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
 
 
@@ -142,6 +145,7 @@ async def proc_status(host: Host, name: str) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
 
 
+@ALL
 async def test_an_unprivileged_container_from_inside(control: Host) -> None:
     """Namespaces, rights and filter as the contract has them."""
     assert await namespaces(control, "control") == {"cgroup", "ipc", "mnt", "pid", "uts"}
@@ -154,6 +158,7 @@ async def test_an_unprivileged_container_from_inside(control: Host) -> None:
     )
 
 
+@ALL
 async def test_a_superpowered_container_from_inside(admin: Host) -> None:
     """The host's pid, net and cgroup namespaces, every capability that we have, no filter."""
     assert await namespaces(admin, "admin") == {"ipc", "mnt", "uts"}
@@ -163,6 +168,7 @@ async def test_a_superpowered_container_from_inside(admin: Host) -> None:
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("0", "0")
 
 
+@ALL
 async def test_an_unprivileged_container_writes_to_nothing_of_the_host(control: Host) -> None:
     """Every mount of /sys is read-only, and no namespace can be made, also by its root."""
     script = "for d in /sys/fs/cgroup/*/cgroup.procs; do mkdir ${d%/*}/x; echo 1 > $d; done"
@@ -177,6 +183,7 @@ async def test_an_unprivileged_container_writes_to_nothing_of_the_host(control: 
     assert "permi" in refused
 
 
+@ALL
 async def test_a_superpowered_container_sees_the_host(admin: Host) -> None:
     """Its root read-only, its cgroups writable, version 2 among them."""
     listed = await admin.sh("admin", "cat /.bottlerocket/rootfs/etc/os-release")
@@ -243,6 +250,7 @@ async def test_the_api_socket_is_reached_also_when_it_is_made_anew(
         path.unlink()
 
 
+@ALL
 async def test_the_images_own_run_is_hidden(host: Host) -> None:
     """An image that brings a /run/api.sock of its own does not get between."""
     layout = host.state / "odd"
@@ -266,6 +274,7 @@ async def test_an_image_without_anything_for_it(host: Host) -> None:
     assert status["CapEff"] == "0" * 16
 
 
+@ALL
 async def test_what_it_writes_is_in_its_log(control: Host) -> None:
     """One line each, with time and stream."""
     await until(lambda: control.files("control").log.read_text().endswith("\n"))
@@ -329,6 +338,7 @@ async def test_one_that_ignores_term_is_killed(host: Host) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
+@ALL
 async def test_what_a_superpowered_container_leaves_is_killed(host: Host) -> None:
     """It shares the host's pid namespace: its children would live on."""
     script = "busybox setsid sleep 777 & sleep 888 & exit 3"
@@ -339,12 +349,11 @@ async def test_what_a_superpowered_container_leaves_is_killed(host: Host) -> Non
     assert not {b"sleep\x00777\x00", b"sleep\x00888\x00"} & set(commands)
 
 
+@ALL
 async def test_a_frozen_container_can_be_stopped(admin: Host) -> None:
     """Whoever froze it does not hold up its end."""
-    if admin.runtime == "crun" and not Path("/sys/fs/cgroup/freezer").exists():
-        command = ["crun", "--root", str(admin.run / "crun"), "pause", "admin"]
-    else:
-        command = [admin.runtime, "--root", str(admin.run / admin.runtime), "pause", "admin"]
+    facts = FACTS[admin.supervisor.runtime]
+    command = [*facts.command(admin.run), "pause", facts.id_of(admin.files("admin"))]
     await asyncio.to_thread(subprocess.run, command, check=True)
     async with asyncio.timeout(10):
         await admin.want()
@@ -376,6 +385,7 @@ async def test_a_bad_one_holds_up_no_good_one(host: Host) -> None:
     assert all("\n" not in one.reason for one in host.supervisor.status())
 
 
+@ALL
 async def test_one_that_ends_is_started_again(host: Host) -> None:
     """With its exit status in the status, after a second."""
     mark = "/.bottlerocket/host-containers/current/mark"
@@ -408,6 +418,7 @@ async def test_what_an_exec_leaves_in_run_is_removed(control: Host) -> None:
     assert list((control.run / "exec").iterdir()) == []
 
 
+@ALL
 async def test_adopting_after_kill_9(host: Host) -> None:
     """Killed at any time: what runs is found as it was, what ended has its exit status."""
     quick = ("sh", "-c", "cat /.bottlerocket/host-containers/current/go; exit 7")
@@ -482,6 +493,7 @@ async def test_kill_9_while_starting(host: Host, moment: float) -> None:
         await after.close()
 
 
+@ALL
 async def test_conmon_killed(control: Host) -> None:
     """The container runs on; that its exit status is lost is said, and it is started again."""
     os.kill(int(control.files("control").conmon_pid.read_text()), signal.SIGKILL)
@@ -524,6 +536,7 @@ async def test_a_daemon_with_another_runtime_adopts(tmp_path: Path, run: Path) -
     assert everything() == before
 
 
+@ALL
 async def test_conmon_is_out_of_the_daemons_cgroup(control: Host) -> None:
     """Whoever kills the daemon's cgroup leaves conmon alone."""
     own = Path("/proc/self/cgroup").read_text().splitlines()
