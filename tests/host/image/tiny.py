@@ -11,7 +11,7 @@ from pathlib import Path
 __all__ = ["APPLETS", "PATH", "write"]
 
 APPLETS = "awk cat chmod echo env grep head id kill ls mkdir mkfifo mount printf ps readlink rm"
-APPLETS += " sh sleep stty test touch tr true umount wc"
+APPLETS += " sh sleep stty tail test touch tr true umount wc"
 PATH = "/bin"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
