@@ -58,8 +58,7 @@ def unmount(files: Files) -> None:
             while place.is_dir() and os.path.ismount(place):
                 _umount(place)
         for name in ("upper", "work", *(("changes", "changes.work") if files.spare else ())):
-            if (files.home / name).exists():
-                shutil.rmtree(files.home / name)
+            _remove(files.home / name)
     except OSError as error:
         raise MachineError(
             f"cannot remove the root of container {files.name}: {error}", code="OVERLAY_FAILED"
@@ -89,6 +88,17 @@ def _link_api(upper: Path) -> None:
     os.setxattr(run, _OPAQUE, b"y")
     target = Path(API_DIRECTORY).relative_to(Path(API_SOCKET).parent) / "api.sock"
     (run / Path(API_SOCKET).name).symlink_to(target)
+
+
+def _remove(directory: Path) -> None:
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        # It stays until it can be written to: `mount` comes by here first.
 
 
 def _umount(target: Path) -> None:

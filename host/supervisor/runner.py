@@ -184,6 +184,7 @@ class ContainerRunner:
         await asyncio.to_thread(rootfs.unmount, self._files)
         if self._files.spare:
             await asyncio.to_thread(shutil.rmtree, self._files.home, ignore_errors=True)
+            self._files = replace(self._files, spare=False)
 
     async def exec(self, command: Sequence[bytes], size: Size | None) -> ExecProcess:
         """Start a command."""
