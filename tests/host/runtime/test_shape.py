@@ -212,6 +212,71 @@ def test_a_superpowered_container_sees_the_host() -> None:
     assert found["/sys"] == ("/sys", {"rbind", "rw", "rslave"})
 
 
+@pytest.mark.parametrize("superpowered", [False, True])
+def test_the_usual_file_systems(superpowered: bool) -> None:
+    """As containerd mounts them: /proc, a private /dev, /run; all with its options."""
+    found = mounts(shaped(superpowered=superpowered))
+
+    quiet = {"nosuid", "noexec", "nodev"}
+    assert found["/proc"] == ("proc", quiet)
+    assert found["/dev"] == ("tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"})
+    assert found["/dev/pts"] == (
+        "devpts",
+        {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"},
+    )
+    assert found["/dev/shm"] == ("shm", {*quiet, "mode=1777", "size=65536k"})
+    assert found["/dev/mqueue"] == ("mqueue", quiet)
+    assert found["/run"] == ("tmpfs", {"nosuid", "nodev", "mode=755", "tmpcopyup"})
+
+
+def test_only_a_superpowered_container_gets_the_hosts_modules() -> None:
+    """/lib/modules, kernel sources and the program that loads modules."""
+    extra = {"/.bottlerocket/rootfs", "/.bottlerocket/rootfs/mnt", "/lib/modules"}
+    extra |= {"/usr/src/kernels", "/usr/local/sbin/modprobe"}
+    normal, powerful = (set(mounts(shaped(superpowered=power))) for power in (False, True))
+
+    assert powerful - normal == extra
+    assert normal - powerful == {"/sys/fs/cgroup"}
+    modprobe = mounts(shaped(superpowered=True))["/usr/local/sbin/modprobe"]
+    assert modprobe == ("/usr/bin/kmod", {"bind", "ro", "rprivate"})
+
+
+def test_masked_and_read_only_paths_are_containerds() -> None:
+    """All of them but /sys/firmware, as upstream."""
+    linux = shaped(superpowered=False)["linux"]
+
+    assert set(linux["maskedPaths"]) == {
+        *("/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats"),
+        *("/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi"),
+        "/sys/devices/virtual/powercap",
+    }
+    assert set(linux["readonlyPaths"]) == {
+        *("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"),
+    }
+
+
+@pytest.mark.parametrize("superpowered", [False, True])
+def test_limits_are_beside_the_devices(superpowered: bool) -> None:
+    """Limits take no device away, and what is not limited is not named."""
+    found = shaped(superpowered=superpowered, limits=Limits(1 << 30, 1.0, 99))
+    resources = found["linux"]["resources"]
+
+    assert resources["devices"] == [{"allow": superpowered, "access": "rwm"}]
+    assert resources["memory"] == {"limit": 1 << 30}
+    assert resources["pids"] == {"limit": 99}
+    assert set(shaped(superpowered=superpowered)["linux"]["resources"]) == {"devices"}
+
+
+def test_the_door_is_spared_when_memory_ends() -> None:
+    """And nobody else; where we may not say so nothing is asked for."""
+    without = ALL & ~(1 << 24)
+
+    assert shaped(superpowered=True, protected=True)["process"]["oomScoreAdj"] == -999
+    assert shaped(superpowered=True)["process"]["oomScoreAdj"] == 0
+    poor = shaped(superpowered=True, protected=True, effective=without)["process"]
+    assert "oomScoreAdj" not in poor
+
+
 @pytest.mark.parametrize("hard", [512, 1024, 20000])
 def test_no_limit_is_above_our_own(hard: int) -> None:
     """The hard limit of open files is ours, the soft one 1024 at most."""

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.desired import Desired
-from host.supervisor.plan import Actual, Clean, Spec, Start, Stop, WriteUserData, plan, spec_of
+from host.supervisor.plan import (
+    Actual,
+    Clean,
+    Spec,
+    Start,
+    Stop,
+    WriteCertificates,
+    WriteUserData,
+    plan,
+    spec_of,
+)
 from host.supervisor.restart import FIRST_SECONDS, HEALTHY_SECONDS, MOST_SECONDS, Backoff
 
 WANTED = Desired(
@@ -28,6 +38,7 @@ desired = st.builds(
     st.booleans(),
     st.sampled_from([(), ("x",)]),
     st.sampled_from([None, b"", b"data"]),
+    certificates=st.sampled_from([b"", b"pem"]),
 )
 actual = st.builds(
     Actual,
@@ -37,6 +48,7 @@ actual = st.builds(
     st.sampled_from([None, b"", b"data"]),
     st.booleans(),
     st.booleans(),
+    st.sampled_from([None, b"", b"pem"]),
 )
 
 
@@ -63,6 +75,16 @@ def test_a_change_of_what_runs_restarts() -> None:
         stop, start = plan(wanted, RUNNING)
         assert str(stop) == f"stop: {field} changed"
         assert start == Start(spec_of(wanted))
+
+
+def test_certificates_alone_restart_nothing() -> None:
+    """They are written for one that runs, and come with the start of one that does not."""
+    wanted = replace(WANTED, certificates=b"pem")
+
+    assert plan(wanted, RUNNING) == [WriteCertificates(b"pem")]
+    assert plan(WANTED, replace(RUNNING, certificates=None)) == [WriteCertificates(b"")]
+    assert plan(wanted, Actual(user_data=b"data")) == [Start(spec_of(wanted), b"pem")]
+    assert plan(replace(wanted, enabled=False), Actual(user_data=b"data")) == []
 
 
 def test_disabling_stops_before_the_file_is_written() -> None:
@@ -94,6 +116,7 @@ def test_steps_tell_nothing_secret() -> None:
     """User-data is counted, not shown."""
     assert "data" not in str(WriteUserData(b"secret")).replace("user-data", "")
     assert "secret" not in repr(replace(WANTED, user_data=b"secret"))
+    assert "secret" not in f"{WriteCertificates(b'secret')!s}{WriteCertificates(b'secret')!r}"
 
 
 @given(desired, actual)
@@ -104,8 +127,10 @@ def test_after_the_steps_nothing_is_left_to_do(wanted: Desired, there: Actual) -
         match step:
             case Stop():
                 there = replace(there, running=None, dirty=False)
-            case Start(spec):
-                there = replace(there, running=spec)
+            case Start(spec, certificates):
+                there = replace(there, running=spec, certificates=certificates)
+            case WriteCertificates(data):
+                there = replace(there, certificates=data)
             case WriteUserData(data):
                 there = replace(there, user_data=data)
             case Clean():
@@ -114,6 +139,7 @@ def test_after_the_steps_nothing_is_left_to_do(wanted: Desired, there: Actual) -
     if there.running is not None:
         assert wanted.enabled
         assert there.running == spec_of(wanted)
+        assert there.certificates == wanted.certificates
 
 
 def test_delays_grow_and_end() -> None:

@@ -298,12 +298,12 @@ async def test_limits_and_usage_are_in_status(host: Host) -> None:
     assert status.limits.memory > 0
     assert 0 < status.limits.cpu <= len(os.sched_getaffinity(0))
     assert 0 < status.limits.pids <= 2048
-    assert status.memory is not None
-    assert 0 < status.memory < status.limits.memory
-    assert status.cpu is not None
+    assert status.memory_bytes is not None
+    assert 0 < status.memory_bytes < status.limits.memory
+    assert status.cpu_seconds is not None
     assert status.pids is not None
     assert 1 <= status.pids < 20
     off = host.status("off")
-    assert (off.limits, off.memory, off.cpu, off.pids) == (None, None, None, None)
+    assert (off.limits, off.memory_bytes, off.cpu_seconds, off.pids) == (None, None, None, None)
     await host.again()
     assert host.status("admin").limits == status.limits

@@ -12,6 +12,7 @@ from contract.event import ContainerStarted, ContainerStopped, Event
 from contract.status import ContainerState
 from host.audit import changes
 from host.desired import Desired
+from host.runtime.usage import Usage
 from host.supervisor.plan import spec_of
 from host.supervisor.worker import GRACE_SECONDS, Worker
 from tests.host.supervisor.twin import HandClock, TwinRunner, TwinTask, made, quiet
@@ -304,3 +305,101 @@ async def test_its_way_is_observed(bench: Bench) -> None:
         ContainerStarted("admin", 100, "oci:/a", digest, superpowered=True),
         ContainerStopped("admin", 143),
     ]
+
+
+async def test_failures_in_a_row_are_counted_and_the_next_start_is_told(bench: Bench) -> None:
+    """They never end the attempts, and health or another wish forgets them."""
+    bench.runner.refuse = [FailedError("no")] * 12
+    await bench.want(WANTED)
+    seen = []
+    for delay in (1, 2, 4, 8, 16, 32, 45, 45, 45, 45):
+        status = bench.worker.status()
+        seen.append(status.failures)
+        assert status.retry > status.since
+        await bench.clock.forward(delay)
+    assert seen == list(range(1, 11))
+    await bench.want(replace(WANTED, source="oci:/b"))
+    assert bench.worker.status().failures == 1
+    await bench.clock.forward(1)
+    assert bench.is_in(ContainerState.RUNNING)
+    status = bench.worker.status()
+    assert (status.failures, status.retry) == (0, "")
+
+
+async def test_health_forgets_failures(bench: Bench) -> None:
+    """A run of a minute, and the next end is the first one again."""
+    await bench.want(WANTED)
+    for _ in range(3):
+        bench.runner.task.end(1)
+        await quiet()
+        await bench.clock.forward(45)
+    await bench.clock.forward(60)
+    bench.runner.task.end(1)
+    await quiet()
+
+    assert bench.worker.status().failures == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kills", "said"), [(137, 2, True), (1, 2, False), (137, 0, False)]
+)
+async def test_an_end_by_lack_of_memory_is_told(
+    bench: Bench, status: int, kills: int, said: bool
+) -> None:
+    """Only where the container itself was killed, and the kernel did it."""
+    await bench.want(WANTED)
+    bench.runner.kills = kills
+    bench.runner.task.end(status)
+    await quiet()
+
+    assert ("memory" in bench.worker.status().reason) is said
+
+
+async def test_certificates_change_beside_the_running_container(bench: Bench) -> None:
+    """Written once, and nothing restarts."""
+    await bench.want(replace(WANTED, certificates=b"one"))
+    assert bench.runner.certificates == b"one"
+    await bench.want(replace(WANTED, certificates=b"two"))
+    await bench.want(replace(WANTED, certificates=b"two", user_data=b"other"))
+
+    assert bench.runner.certificates == b"two"
+    assert (bench.starts, bench.runner.log.count("certificates")) == (1, 1)
+
+
+async def test_an_adopted_one_gets_its_certificates(bench: Bench) -> None:
+    """What a former daemon told it is not known."""
+    bench.runner.left = (TwinTask(7), made(spec_of(WANTED)))
+    bench.runner.data = b"data"
+    await bench.want(replace(WANTED, certificates=b"one"))
+
+    assert (bench.runner.certificates, bench.starts) == (b"one", 0)
+
+
+async def test_what_cannot_be_told_about_is_left_alone(bench: Bench) -> None:
+    """A host without a free process cannot ask its runtime: nothing is killed for that."""
+    task = TwinTask(7)
+    bench.runner.left = (task, made(spec_of(WANTED)))
+    bench.runner.data = b"data"
+    bench.runner.blind = [FailedError("no process", code="P")] * 2
+    bench.life = asyncio.create_task(bench.worker.run())
+    await bench.want(WANTED)
+    assert bench.is_in(ContainerState.WAITING)
+    assert "no process" in bench.worker.status().reason
+    await bench.clock.forward(1)
+    assert bench.runner.log == []
+    await bench.clock.forward(2)
+
+    assert (bench.state, bench.worker.status().pid) == (ContainerState.RUNNING, 7)
+    assert task.running
+    assert bench.runner.log == ["certificates"]
+
+
+async def test_usage_and_limits_are_told_of_one_that_runs(bench: Bench) -> None:
+    """And of no other."""
+    bench.runner.used = Usage(4096, 1.23456, 3)
+    await bench.want(WANTED)
+    status = bench.worker.status()
+    assert (status.memory_bytes, status.cpu_seconds, status.pids) == (4096, 1.235, 3)
+    await bench.want(OFF)
+
+    assert bench.worker.status().memory_bytes is None

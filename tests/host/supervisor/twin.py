@@ -99,6 +99,7 @@ class TwinRunner:
         self.left: tuple[TwinTask | None, Made | None] = (None, None)
         self.left_exit: int | None = None
         self.certificates = b""
+        self.blind: list[SheltieError] = []
         self.used = Usage()
         self.kills = 0
 
@@ -144,6 +145,8 @@ class TwinRunner:
 
     async def find(self) -> tuple[TwinTask | None, Made | None]:
         """Return what was left."""
+        if self.blind:
+            raise self.blind.pop(0)
         if self.left[0] is not None:
             self.tasks.append(self.left[0])
         return self.left
