@@ -13,7 +13,7 @@ from contract.errors import FailedError
 from host.runtime import logs, programs
 from host.runtime.files import Files
 
-__all__ = ["create", "is_conmon_of"]
+__all__ = ["argv", "create", "is_conmon_of"]
 
 CREATE_SECONDS: Final = 60.0
 _MESSAGE_MAX: Final = 1 << 16
@@ -36,7 +36,7 @@ async def create(
     try:
         # Returns after fork and exec, like asyncio's own, which would also want to reap.
         process = subprocess.Popen(  # noqa: ASYNC220  see above
-            _argv(conmon, runtime, files),
+            argv(conmon, runtime, files),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -85,7 +85,8 @@ def is_conmon_of(pid: int, files: Files) -> bool:
     return b"conmon" in words[0] and os.fsencode(files.pid) in words
 
 
-def _argv(conmon: str, runtime: list[str], files: Files) -> list[str]:
+def argv(conmon: str, runtime: list[str], files: Files) -> list[str]:
+    """Return the command line that creates the container of a bundle under conmon."""
     arguments = [f"--runtime-arg={word}" for word in runtime[1:]]
     return [
         conmon,
