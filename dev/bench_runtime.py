@@ -20,7 +20,8 @@ from contract.errors import FailedError, SheltieError
 from contract.status import ContainerState
 from dev.standin import bring_down, bring_up
 from host.desired import Desired
-from host.image.unpacked import Images
+from host.image.access import RegistryAccess
+from host.image.images import Images
 from host.runtime import conmon, entry, programs, rootfs
 from host.runtime.files import Files
 from host.supervisor.supervisor import Supervisor
@@ -58,6 +59,7 @@ async def measure(state: Path, run: Path, source: str, runtime: str, rounds: int
     supervisor = Supervisor(state, run, runtime, grace=0.1)
     await supervisor.start()
     files = Files(state, run, NAME)
+    images = Images(state, run, RegistryAccess)
     wish = Desired(NAME, enabled=True, source=source, superpowered=True)
     ours, bare, with_root = [], [], []
     try:
@@ -70,7 +72,7 @@ async def measure(state: Path, run: Path, source: str, runtime: str, rounds: int
             # It is stopped, which leaves the bundle: all that the bare runtime needs but its root.
             await supervisor.apply({})
             await supervisor.settled()
-            image = await Images(state / "images").get(source)
+            image = await images.get(source, container=NAME)
             begun = time.perf_counter()
             rootfs.mount(image.rootfs, files)
             mounted = time.perf_counter()

@@ -84,12 +84,16 @@ class ExecPromises:
 
     async def test_terminal(self, containers: Containers) -> None:
         """A terminal is one descriptor, has the size asked for, and can be resized."""
-        script = b"stty size; test -t 0 && test -t 1 && test -t 2 && read x && stty size"
+        script = b"read x; stty size; test -t 0 && test -t 1 && test -t 2 && read x && stty size"
         process = await containers.exec(self.name, [b"sh", b"-c", script], size=SIZE)
         assert process.input == process.output
         process.close_input()
         assert process.input == process.output
-        first = await asyncio.to_thread(os.read, process.output, 4096)
+        # It has the size when exec has returned; a command that is quicker hears of it by SIGWINCH.
+        os.write(process.input, b"\n")
+        first = b""
+        while len(first.split()) < 2:  # the echo comes first
+            first += await asyncio.to_thread(os.read, process.output, 4096)
         process.resize(Size(44, 111))
         os.write(process.input, b"\n")
         rest = await output_of(process)

@@ -22,7 +22,7 @@ oom.release(child.pid)
 
 
 def test_we_are_protected_or_it_is_said_and_children_never_are() -> None:
-    """With CAP_SYS_RESOURCE the least but one; without it one sentence, and the score that we had."""
+    """With CAP_SYS_RESOURCE -999; without it one sentence, and the score that we had."""
     status = Path("/proc/self/status").read_text()
     effective = int(status.partition("CapEff:")[2].split()[0], 16)
     before = Path("/proc/self/oom_score_adj").read_text().strip()
