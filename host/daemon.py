@@ -16,7 +16,14 @@ from typing import Protocol
 import contract
 from contract import durable
 from contract.errors import MachineError, UsageError
-from contract.event import DaemonEnded, DaemonStarted, SettingsFound, SettingsRecovered, cut
+from contract.event import (
+    DaemonEnded,
+    DaemonStarted,
+    Event,
+    SettingsFound,
+    SettingsRecovered,
+    cut,
+)
 from contract.places import RUN, SOCKET_PATH_MAX
 from contract.status import ContainerStatus
 from host import reboot, release, wanted
@@ -104,6 +111,7 @@ async def serve(
             runtime,
             lambda: wanted.registries(store.live()),
             changes.Containers(audit.note).seen,
+            audit.note,
         )
         unprotected = oom.protect() if runtime != "none" and os.geteuid() == 0 else ""
         await containers.start()
@@ -251,6 +259,7 @@ def _containers(
     runtime: str,
     access: Callable[[], RegistryAccess] = RegistryAccess,
     observe: Callable[[ContainerStatus], None] | None = None,
+    note: Callable[[Event], object] = lambda _event: None,
 ) -> Runner:
     if runtime == "none":
         return IdleContainers(NO_RUNTIME)
@@ -260,7 +269,12 @@ def _containers(
     from host.supervisor.worker import unobserved
 
     return Supervisor(
-        places.state, places.run, runtime, access=access, observe=observe or unobserved
+        places.state,
+        places.run,
+        runtime,
+        access=access,
+        observe=observe or unobserved,
+        note=note,
     )
 
 

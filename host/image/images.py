@@ -15,6 +15,7 @@ from typing import Final
 
 from contract.durable import read_file
 from contract.errors import FailedError, SheltieError, TimedOutError, UsageError
+from contract.event import Event, ImageFailed, ImagePulled, ImageReady, ImageRemoved, cut
 from host.image import program, reference, trust
 from host.image.access import RegistryAccess
 from host.image.blobs import Blobs
@@ -41,7 +42,8 @@ _log = logging.getLogger("host.image")
 class Images:
     """The images of one daemon: STATE/images, judged by STATE/policy.json; secrets in RUN/images.
 
-    `access` is asked at each pull, so that new settings count at once.
+    `access` is asked at each pull, so that new settings count at once. `note` hears what the audit
+    is to tell.
     """
 
     def __init__(
@@ -50,7 +52,10 @@ class Images:
         run: Path,
         access: Callable[[], RegistryAccess] = RegistryAccess,
         limits: Limits | None = None,
+        note: Callable[[Event], object] = lambda _event: None,
     ) -> None:
+        self._note = note
+        self._failed: dict[Wanted, str] = {}
         home = state / "images"
         self._trees = Trees(home)
         self._blobs = Blobs(home / "blobs")
@@ -96,6 +101,7 @@ class Images:
                 raise
             image = self._hand_out(container, spare, command)
             _log.warning(event("last-good", container=container, digest=image.digest, why=error))
+            self._note(ImageReady(cut(str(wanted)), image.digest, cut(error.message)))
             which = "last good image" if spare == self._memory.good(container) else "former image"
             note = f"runs from the {which} {image.digest} of {spare.source}, here since"
             return replace(image, note=f"{note} {spare.since}, because {error.message}")
@@ -122,6 +128,8 @@ class Images:
         except OSError as error:
             raise FailedError(f"cannot remove images: {error}", code="IMAGES_STAY") from error
         self._memory.forget(self._trees.names(), set(names))
+        for digest in doomed:
+            self._note(ImageRemoved(digest))
         return doomed
 
     async def close(self) -> None:
@@ -186,13 +194,22 @@ class Images:
         return seen
 
     async def _bring(self, wanted: Wanted, tell: Tell) -> Seen:
+        before = self._trees.names()
         try:
-            return await self._bringer.bring(wanted, tell)
+            seen = await self._bringer.bring(wanted, tell)
         except SheltieError as error:
+            # What fails again and again in the same way is told once.
+            if self._failed.get(wanted) != error.message:
+                self._failed[wanted] = error.message
+                self._note(ImageFailed(cut(str(wanted)), cut(error.message)))
             if error.code == "DISK_FULL" and self._idle(but=1):
                 # What came of it would only keep the disk full.
                 await asyncio.to_thread(self._blobs.keep, self._trees.blobs())
             raise
+        self._failed.pop(wanted, None)
+        if seen.digest not in before:
+            self._note(ImagePulled(cut(str(wanted)), seen.digest))
+        return seen
 
     def _idle(self, but: int = 0) -> bool:
         return sum(not job.done for job in self._jobs.values()) <= but

@@ -10,7 +10,7 @@ from contract.errors import SheltieError
 from contract.execwire import Size
 from host.callers import ADMIN
 from host.desired import ExecProcess
-from host.image.seam import Image, ImageSource
+from host.image.seam import Image, ImageSource, Tell
 from host.runtime import facts, limits, made, rootfs, shape, usage
 from host.runtime.cgroups import Cgroups
 from host.runtime.files import Files
@@ -35,9 +35,15 @@ class Runner(Protocol):
         """Replace the user-data file. Raises SheltieError."""
 
     async def start(
-        self, spec: Spec, restarts: int, last_exit: int | None, certificates: bytes
+        self, spec: Spec, restarts: int, last_exit: int | None, certificates: bytes, tell: Tell
     ) -> tuple[Task, Made]:
-        """Start the container anew. Raises SheltieError; then nothing of it is left."""
+        """Start the container anew. Raises SheltieError; then nothing of it is left.
+
+        `tell` hears what takes its time.
+        """
+
+    def proven(self) -> None:
+        """Note that what it runs from is good: it has run for long enough."""
 
     async def write_certificates(self, certificates: bytes) -> None:
         """Let a running container find these besides the host's own. Raises SheltieError."""
@@ -104,15 +110,15 @@ class ContainerRunner:
             self._unwritten = None
 
     async def start(
-        self, spec: Spec, restarts: int, last_exit: int | None, certificates: bytes
+        self, spec: Spec, restarts: int, last_exit: int | None, certificates: bytes, tell: Tell
     ) -> tuple[Task, Made]:
-        """Unpack, mount, configure, run."""
+        """Bring and unpack, mount, configure, run."""
         image = await self._images.get(
-            spec.source, container=self._files.name, command=spec.command
+            spec.source, container=self._files.name, command=spec.command, tell=tell
         )
         await self.clean()
         self._made_by = ""
-        note = await asyncio.to_thread(self._settle)
+        notes = (image.note, await asyncio.to_thread(self._settle))
         self._files.make()
         await self.write_certificates(certificates)
         await asyncio.to_thread(rootfs.mount, image.rootfs, self._files)
@@ -132,7 +138,7 @@ class ContainerRunner:
                 last_exit,
                 spec.environment,
                 wish.limits,
-                note,
+                "; ".join(filter(None, notes)),
             )
             # Before it runs: whoever finds it running knows what it was made of.
             made.save(self._files, known)
@@ -142,6 +148,10 @@ class ContainerRunner:
             raise
         self._runs = True
         return task, known
+
+    def proven(self) -> None:
+        """Let the image be what stands in when a later one cannot be had."""
+        self._images.good(self._files.name)
 
     def _settle(self) -> str:
         """Choose where the files lie; return the sentence about a STATE that cannot be used."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from contract.errors import FailedError, NotFoundError, SheltieError
+from contract.event import Event
 from contract.execwire import Size
 from contract.settings import CONTAINER_NAME
 from contract.status import ContainerState, ContainerStatus
@@ -42,7 +43,7 @@ class Supervisor:
 
     `problems` are sentences about what containers here have to do without.
     `runtime` is `auto`, `crun`, `runc` or `podman` before `start`, and the chosen one after it.
-    `access` says at each pull how registries are reached.
+    `access` says at each pull how registries are reached; `note` hears what the audit is to tell.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Supervisor:
         grace: float = GRACE_SECONDS,
         access: Callable[[], RegistryAccess] = RegistryAccess,
         observe: Callable[[ContainerStatus], None] = unobserved,
+        note: Callable[[Event], object] = lambda _event: None,
     ) -> None:
         self.runtime = runtime
         self.problems: Sequence[str] = ()
@@ -62,12 +64,13 @@ class Supervisor:
         self._clock = clock or RealClock()
         self._grace = grace
         self._observe = observe
-        self._images = Images(state, run, access)
+        self._images = Images(state, run, access, note=note)
         self._cgroups = Cgroups.of(state, "")
         self._chosen: Runtime | None = None
         self._ready: asyncio.Task[None] | None = None
         self._workers: dict[str, Worker] = {}
         self._lives: set[asyncio.Task[None]] = set()
+        self._collecting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Find the runtime, and take over what a former daemon left. Raises MachineError.
@@ -166,7 +169,8 @@ class Supervisor:
 
     async def close(self) -> None:
         """Let go; containers stay."""
-        ending = {*self._lives, *([self._ready] if self._ready else [])}
+        others = [task for task in (self._ready, self._collecting) if task is not None]
+        ending = {*self._lives, *others}
         for task in ending:
             task.cancel()
         if ending:
@@ -182,9 +186,30 @@ class Supervisor:
             self._images,
             lambda: self._cgroups,
         )
-        worker = Worker(name, runner, self._clock, self._grace, observe=self._observe)
+        worker = Worker(
+            name,
+            runner,
+            self._clock,
+            self._grace,
+            observe=self._observe,
+            proven=self._collect,
+        )
         self._workers[name] = worker
         return worker
+
+    def _collect(self) -> None:
+        """Remove images that nobody needs any more: a container has proven what it runs from."""
+        if self._collecting is None or self._collecting.done():
+            self._collecting = asyncio.create_task(self._collected(), name="collecting images")
+
+    async def _collected(self) -> None:
+        try:
+            gone = await self._images.collect({one.name: one.digest for one in self.status()})
+        except SheltieError as error:
+            _log.warning(event("images-stay", why=error.line()))
+        else:
+            for digest in gone:
+                _log.info(event("image-removed", digest=digest))
 
     def _live(self, worker: Worker) -> None:
         life = asyncio.create_task(self._life(worker), name=f"container {worker.name}")

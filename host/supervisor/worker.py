@@ -28,7 +28,7 @@ from host.supervisor.plan import (
     WriteUserData,
     plan,
 )
-from host.supervisor.restart import Backoff
+from host.supervisor.restart import HEALTHY_SECONDS, Backoff
 from host.supervisor.runner import Runner
 
 __all__ = ["GRACE_SECONDS", "Worker", "unobserved"]
@@ -50,7 +50,8 @@ def unobserved(status: ContainerStatus) -> None:
 class Worker:
     """The container `name`, driven by `runner`. `run` is its life and ends only by cancellation.
 
-    `observe` is told each time that its state changes.
+    `observe` is told each time that its state changes, `proven` once a run has lasted so long that
+    what it runs from is good.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Worker:
     grace: float = GRACE_SECONDS
     desired: Desired | None = None
     observe: Callable[[ContainerStatus], None] = unobserved
+    proven: Callable[[], None] = lambda: None
     _state: ContainerState = ContainerState.DISABLED
     _since: str = field(default_factory=utc_now)
     _reason: str = ""
@@ -69,6 +71,7 @@ class Worker:
     _dirty: bool = False
     _adopted: bool = False
     _began: float = 0.0
+    _proven: bool = False
     _retry_at: float | None = None
     _retry: str = ""
     _restarts: int = 0
@@ -224,15 +227,18 @@ class Worker:
         self._enter(ContainerState.STARTING)
         self._dirty = True
         task, self._made = await self.runner.start(
-            spec, self._restarts, self._last_exit, certificates
+            spec, self._restarts, self._last_exit, certificates, self._tell
         )
         self._certificates = certificates
         self._watch(task)
         self._enter(ContainerState.RUNNING, reason=self._made.note)
         _log.info(event("running", container=self.name, pid=task.pid))
 
+    def _tell(self, words: str) -> None:
+        self._enter(ContainerState.STARTING, reason=words)
+
     def _watch(self, task: Task) -> None:
-        self._task, self._began = task, self.clock.now()
+        self._task, self._began, self._proven = task, self.clock.now(), False
         self._exit = asyncio.ensure_future(task.wait())
 
     async def _stop(self) -> None:
@@ -299,7 +305,15 @@ class Worker:
         waits = [self._wait_for_change()]
         if self._retry_at is not None and self._retry_at != _NEVER:
             waits.append(self.clock.sleep(max(0.0, self._retry_at - self.clock.now())))
+        healthy = self._began + HEALTHY_SECONDS
+        if self._task is not None and not self._proven:
+            waits.append(self.clock.sleep(max(0.0, healthy - self.clock.now())))
         await self._first(*waits)
+        running = self._exit is not None and not self._exit.done()
+        if running and not self._proven and self.clock.now() >= healthy:
+            self._proven = True
+            self.runner.proven()
+            self.proven()
         if self._retry_at is not None and self.clock.now() >= self._retry_at:
             self._retry_at = None
 

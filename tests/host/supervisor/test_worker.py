@@ -14,6 +14,7 @@ from host.audit import changes
 from host.desired import Desired
 from host.runtime.usage import Usage
 from host.supervisor.plan import spec_of
+from host.supervisor.restart import HEALTHY_SECONDS
 from host.supervisor.worker import GRACE_SECONDS, Worker
 from tests.host.supervisor.twin import HandClock, TwinRunner, TwinTask, made, quiet
 
@@ -403,3 +404,43 @@ async def test_usage_and_limits_are_told_of_one_that_runs(bench: Bench) -> None:
     await bench.want(OFF)
 
     assert bench.worker.status().memory_bytes is None
+
+
+async def test_what_takes_long_is_told(bench: Bench) -> None:
+    """While it starts, the status says how far it is; once it runs, no more."""
+    seen: list[str] = []
+    bench.worker.observe = lambda status: seen.append(f"{status.state}: {status.reason}")
+    bench.runner.says = ["pulling oci:/a: 3 of 40 MB"]
+    await bench.want(WANTED)
+
+    assert "starting: pulling oci:/a: 3 of 40 MB" in seen
+    assert bench.worker.status().reason == ""
+
+
+async def test_what_has_run_for_long_is_proven_once(bench: Bench) -> None:
+    """After a minute of health its image is called good, and again after the next start."""
+    proven: list[str] = []
+    bench.worker.proven = lambda: proven.append("collect")
+    await bench.want(WANTED)
+    await bench.clock.forward(HEALTHY_SECONDS - 1)
+    assert bench.runner.good == 0
+    await bench.clock.forward(1)
+    assert (bench.runner.good, proven) == (1, ["collect"])
+    await bench.clock.forward(10 * HEALTHY_SECONDS)
+    assert bench.runner.good == 1
+    await bench.want(OFF)
+    await bench.want(WANTED)
+    await bench.clock.forward(HEALTHY_SECONDS)
+    assert bench.runner.good == 2
+
+
+async def test_what_ends_early_proves_nothing(bench: Bench) -> None:
+    """A container that ends again and again never makes its image the one to fall back on."""
+    await bench.want(WANTED)
+    for _ in range(6):
+        await bench.clock.forward(HEALTHY_SECONDS / 2)
+        bench.runner.task.end(1)
+        await quiet()
+        await bench.clock.forward(45)
+
+    assert bench.runner.good == 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contract.errors import SheltieError
 from contract.execwire import Size
 from host.desired import ExecProcess
+from host.image.seam import Tell
 from host.runtime.made import Made
 from host.runtime.usage import Usage
 from host.supervisor.plan import Spec
@@ -102,6 +103,8 @@ class TwinRunner:
         self.blind: list[SheltieError] = []
         self.used = Usage()
         self.kills = 0
+        self.says: list[str] = []
+        self.good = 0
 
     @property
     def task(self) -> TwinTask:
@@ -120,15 +123,22 @@ class TwinRunner:
         self.data = data
 
     async def start(
-        self, spec: Spec, restarts: int, last_exit: int | None, certificates: bytes
+        self, spec: Spec, restarts: int, last_exit: int | None, certificates: bytes, tell: Tell
     ) -> tuple[TwinTask, Made]:
         """Start."""
         self.log.append("start")
+        for words in self.says:
+            tell(words)
+            await asyncio.sleep(0)
         self.certificates = certificates
         if self.refuse:
             raise self.refuse.pop(0)
         self.tasks.append(TwinTask(100 + len(self.tasks), deaf=self.deaf))
         return self.task, made(spec, restarts, last_exit)
+
+    def proven(self) -> None:
+        """Count."""
+        self.good += 1
 
     async def write_certificates(self, certificates: bytes) -> None:
         """Write."""
