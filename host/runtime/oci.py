@@ -12,7 +12,7 @@ from contract.durable import read_file, write_file
 from contract.errors import FailedError, SheltieError
 from contract.execwire import Size
 from host.desired import ExecProcess
-from host.runtime import conmon, execs, logs, programs
+from host.runtime import conmon, execs, logs, oom, programs
 from host.runtime.cgroups import Cgroups
 from host.runtime.entry import Facts
 from host.runtime.files import Files
@@ -43,10 +43,17 @@ class OciRuntime:
 
     async def run(self, files: Files, config: dict[str, Any]) -> Task:
         """Create and start the container."""
+        process = config["process"]
+        spared = process.get("oomScoreAdj") == oom.PROTECTED
+        if spared:
+            # runc would give that to every command too, and who debugs is not to be spared.
+            config = {**config, "process": {**process, "oomScoreAdj": oom.USUAL}}
         await self.create(files, config)
         try:
             task = open_task(files, self._learn_exit)
             try:
+                if spared:
+                    oom.spare(task.pid)
                 await self._start(files)
             except BaseException:
                 task.close()

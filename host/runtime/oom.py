@@ -8,7 +8,7 @@ import contextlib
 from pathlib import Path
 from typing import Final
 
-__all__ = ["PROTECTED", "USUAL", "protect", "release"]
+__all__ = ["PROTECTED", "USUAL", "protect", "release", "spare"]
 
 PROTECTED: Final = -999
 """The last to be killed but for what may not be killed at all."""
@@ -25,6 +25,11 @@ def protect() -> str:
             "root here lacks CAP_SYS_RESOURCE"
         )
     return ""
+
+
+def spare(pid: int) -> None:
+    """Protect another process. Raises OSError."""
+    _score(str(pid)).write_text(str(PROTECTED))
 
 
 def release(pid: int) -> None:
