@@ -57,6 +57,7 @@ class LogWatch:
         """Watch no longer. Idempotent."""
         if self._descriptor >= 0:
             self._loop.remove_reader(self._descriptor)
+            self._moved()  # what came last
             os.close(self._descriptor)
             self._descriptor = -1
 

@@ -94,14 +94,13 @@ async def test_usage_is_told(limited: Bench) -> None:
         while used(limited)[2] != 1:  # noqa: ASYNC110  the threads of a runtime that ends
             await asyncio.sleep(0.01)
     before = used(limited)
-    # Before may still hold what the runtime took to start a process: only the sum is ours to know.
     script = b"head -c 8000000 /dev/zero > /dev/shm/x; echo done; exec sleep 60"
     process = await limited.runtime.exec(limited.files("one"), [b"sh", b"-c", script], size=None)
     assert await asyncio.to_thread(os.read, process.output, 16) == b"done\n"
     after = used(limited)
     await process.end()
 
-    assert 8_000_000 <= after[0] <= MEMORY
+    assert 7 << 20 <= after[0] - before[0] <= MEMORY
     assert after[1] > before[1]
     assert after[2] >= 2
 
@@ -128,7 +127,6 @@ async def wrote(bench: Bench, script: str) -> None:
     config = await bench.prepare("one", ["sh", "-c", script])
     task = await bench.runtime.run(files, config)
     await task.wait()
-    await asyncio.sleep(0)
     task.close()
     await bench.clear("one")
 
@@ -149,14 +147,13 @@ COUNT = "i=0; while [ $i -lt {0} ]; do echo a line of the log with a number $i; 
 
 async def test_a_log_turns_and_keeps_what_came_before(bench: Bench, small: int) -> None:
     """Bounded, whole at the end, and never less than one part long."""
-    # In bursts: of two turns in one breath the watcher would see one.
-    await wrote(
-        bench, COUNT.replace("done", "test $((i % 300)) != 0 || sleep 0.5; done").format(1500)
-    )
+    # Slowly: of what turns twice while a busy daemon looks away, the part between is lost.
+    pause = "[ $((i % 400)) -eq 0 ] && sleep 0.3; i=$((i+1))"
+    await wrote(bench, COUNT.format(2000).replace("i=$((i+1))", pause))
     found = lines(bench)
     files = bench.files("one")
 
-    assert found == list(range(found[0], 1500))
+    assert found == list(range(found[0], 2000))
     assert files.log.stat().st_size + files.log_before.stat().st_size >= small
     assert files.log.stat().st_size <= small
     assert files.log_before.stat().st_size <= small

@@ -327,10 +327,10 @@ async def test_a_change_restarts_and_an_equal_write_does_not(control: Host) -> N
 
 async def test_one_that_ignores_term_is_killed(host: Host) -> None:
     """After the grace it is gone."""
-    await host.want(
-        host.desired("deaf", command=("sh", "-c", "trap '' TERM; while :; do sleep 1; done"))
-    )
+    script = "trap '' TERM; echo deaf; while :; do sleep 1; done"
+    await host.want(host.desired("deaf", command=("sh", "-c", script)))
     pid = host.status("deaf").pid
+    await until(lambda: host.files("deaf").log.read_text().endswith("deaf\n"))
     await host.want()
 
     assert host.status("deaf").state is ContainerState.DISABLED
