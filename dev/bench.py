@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import SheltieError
-from dev import bench_api
+from dev import bench_api, bench_runtime, images
 from dev.running import Running, stop
 from dev.site import CLONE, Site
 from dev.steps import Steps
@@ -55,6 +55,8 @@ def main(words: Sequence[str] | None = None) -> int:
         stop(site)
         with steps.step("measure the API"):
             rows += bench_api.rows()
+        with steps.step("measure the start of containers"):
+            rows += _starts()
         if not arguments.no_cold:
             with steps.step("a cold make run: nothing cached, a clone of its own"):
                 rows.append(("cold `make run`", f"{_cold():.0f} s", "goal < 480 s"))
@@ -140,6 +142,18 @@ def _wait_for_banner(address: str, port: int) -> None:
             pass
         time.sleep(0.01)
     raise SheltieError("admin's SSH server shows no banner")
+
+
+def _starts() -> list[Row]:
+    """Return what the start of a container costs, by each runtime."""
+    rows = []
+    for runtime in ("crun", "runc"):
+        found = bench_runtime.in_standin(images.path("control"), runtime)
+        beside = (
+            f"{found.ratio:.2f} x conmon and bare {runtime} ({found.bare:.0f} ms); goal <= 1.5 x"
+        )
+        rows.append((f"a container's start to running, {runtime}", f"{found.ours:.0f} ms", beside))
+    return rows
 
 
 def _inside(host: Running, name: str, commands: list[list[str]]) -> list[float]:
