@@ -97,6 +97,14 @@ class Host:
         )
         return answer
 
+    def containers(self) -> list[dict[str, Any]]:
+        """Return the containers of the status without what they use at this moment."""
+        used = {"memory_bytes", "cpu_seconds", "pids"}
+        return [
+            {name: value for name, value in one.items() if name not in used}
+            for one in self.status()["containers"]
+        ]
+
     def own_key(self) -> str:
         """Return the public key line of up.json's identity."""
         return Path(self.up["ssh"]["identity"] + ".pub").read_text().strip()

@@ -71,7 +71,7 @@ def test_control_does_not_see_the_hosts_root(host: Host) -> None:
 )
 def test_control_may_not_change_what_runs(host: Host, change: dict[str, object]) -> None:
     """Superpowered, source, command, other containers, secrets: refused, nothing pending."""
-    before = host.text("host", "cat", "/proc/sys/kernel/hostname"), host.status()["containers"]
+    before = host.text("host", "cat", "/proc/sys/kernel/hostname"), host.containers()
     body = json.dumps({"host-containers": change})
     done = host.run(
         "control",
@@ -93,7 +93,7 @@ def test_control_may_not_change_what_runs(host: Host, change: dict[str, object])
     assert json.loads(pending) == {}
     assert before == (
         host.text("host", "cat", "/proc/sys/kernel/hostname"),
-        host.status()["containers"],
+        host.containers(),
     )
 
 
