@@ -100,6 +100,19 @@ class Host:
         yield
         kernel.umount(str(self.state), kernel.MNT_DETACH)
 
+    @contextmanager
+    def dead_mount(self) -> Iterator[Path]:
+        """Have a mount whose server never says a word, like that of a network that is gone."""
+        place, device = self.run / "dead", os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+        place.mkdir()
+        options = f"fd={device},rootmode=40000,user_id=0,group_id=0"
+        kernel.mount("dead", str(place), "fuse", 0, options)
+        try:
+            yield place
+        finally:
+            os.close(device)  # whoever waits for an answer gets an error (fuse(4))
+            kernel.umount(str(place), kernel.MNT_DETACH)
+
 
 @pytest.fixture
 async def host(tmp_path: Path) -> AsyncIterator[Host]:
@@ -307,3 +320,19 @@ async def test_limits_and_usage_are_in_status(host: Host) -> None:
     assert (off.limits, off.memory_bytes, off.cpu_seconds, off.pids) == (None, None, None, None)
     await host.again()
     assert host.status("admin").limits == status.limits
+
+
+async def test_a_dead_mount_holds_nobody_up(host: Host) -> None:
+    """With a mount on the host that never answers, admin starts, runs commands, and ends."""
+    with host.dead_mount() as place:
+        async with asyncio.timeout(20):
+            await host.want(host.desired("admin", superpowered=True, user_data=b"x"))
+            assert host.status("admin").state is ContainerState.RUNNING
+            assert await host.sh("admin", "echo in") == "in\n"
+            inside = f"/.bottlerocket/rootfs{place}"
+            stuck = await host.sh("admin", f"timeout -s KILL 1 ls {inside}; echo $?")
+            assert stuck.splitlines()[-1] != "0"  # it really was dead
+            await host.again()
+            assert host.status("admin").state is ContainerState.RUNNING
+            await host.want()
+    assert host.status("admin").state is ContainerState.DISABLED
