@@ -17,6 +17,7 @@ __all__ = [
     "Fault",
     "HostKeys",
     "KeyShown",
+    "RefusalShown",
     "Reply",
     "Request",
     "SessionShown",
@@ -74,6 +75,16 @@ class SessionShown(msgspec.Struct, frozen=True):
     tty: bool = False
 
 
+class RefusalShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Somebody tried to log in and was refused: by which key, and why. `when` is RFC 3339 UTC."""
+
+    when: str
+    peer: str
+    user: str = ""
+    key: str = ""
+    why: str = ""
+
+
 class AdminStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the door stands. `ready` means that the SSH server answers and somebody may log in."""
 
@@ -83,6 +94,7 @@ class AdminStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     listen: list[tuple[str, int]] = []
     keys: list[KeyShown] = []
     sessions: list[SessionShown] = []
+    refusals: list[RefusalShown] = []
     problems: list[str] = []
 
 

@@ -7,7 +7,7 @@ typing error in it must still find a running container that says what is wrong.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -41,13 +41,31 @@ _SSH_LISTS = (
     "macs",
 )
 _SSH_TEXTS = ("authorized-keys-command", "authorized-keys-command-user")
+_SHELTIE = ("listen", "ssh-profile", "ssh-limits", "ec2-instance-connect")
+_LIMITS: dict[str, tuple[str, int, int]] = {
+    "max-startups": ("startups", 1, 10_000),
+    "max-startups-rate": ("startups_rate", 0, 100),
+    "max-startups-full": ("startups_full", 1, 10_000),
+    "per-source-max-startups": ("per_source", 1, 10_000),
+    "max-connections": ("connections", 1, 10_000),
+    "login-grace-seconds": ("grace", 5, 3600),
+    "max-auth-tries": ("tries", 1, 100),
+    "max-sessions": ("sessions", 1, 1000),
+    "penalty-min-seconds": ("penalty_min", 1, 86_400),
+    "penalty-max-seconds": ("penalty_max", 1, 86_400),
+    "keep-alive-seconds": ("keep_alive", 0, 86_400),
+    "idle-seconds": ("idle", 0, 604_800),
+    "unused-connection-seconds": ("unused", 0, 604_800),
+}
+"""Numbers of `sheltie.ssh-limits`: their name in the SSH server, the least and the most."""
+_EXEMPT = "exempt"
 _KNOWN = {
     "user": None,
     "password-hash": None,
     "ssh": (*_SSH_LISTS, *_SSH_TEXTS),
     "ssm": ("activation-id", "activation-code", "region"),
     "inspector": ("upload-sbom",),
-    "sheltie": ("listen",),
+    "sheltie": _SHELTIE,
 }
 # What anybody may read: names and public keys. All else is a secret until somebody decides.
 _PUBLIC = {
@@ -55,7 +73,7 @@ _PUBLIC = {
     "ssh": (*_SSH_LISTS, *_SSH_TEXTS),
     "ssm": ("activation-id", "region"),
     "inspector": ("upload-sbom",),
-    "sheltie": ("listen",),
+    "sheltie": _SHELTIE,
 }
 
 
@@ -73,6 +91,9 @@ class UserData:
     key_exchange_algorithms: tuple[str, ...] = ()
     macs: tuple[str, ...] = ()
     listen: str | None = None
+    ssh_profile: str | None = None
+    ssh_limits: Mapping[str, int | list[str]] = field(default_factory=dict)
+    ec2_instance_connect: bool = False
     has_ssm: bool = False
 
     def __repr__(self) -> str:
@@ -103,6 +124,9 @@ def decode(raw: bytes) -> tuple[UserData, tuple[str, ...]]:
         key_exchange_algorithms=lists["key-exchange-algorithms"],
         macs=lists["macs"],
         listen=_listen(own, problems),
+        ssh_profile=_text(own, "sheltie.ssh-profile", "ssh-profile", problems),
+        ssh_limits=_limits(own, problems),
+        ec2_instance_connect=_switch(own, "ec2-instance-connect", problems),
         has_ssm="ssm" in document,
     ), tuple(problems)
 
@@ -257,6 +281,36 @@ def _listen(section: Mapping[str, Any], problems: list[str]) -> str | None:
         problems.append(f"sheltie.listen: {error.message} ({error.hint}): ignored")
         return None
     return text
+
+
+def _limits(section: Mapping[str, Any], problems: list[str]) -> dict[str, int | list[str]]:
+    """Return the usable numbers of `sheltie.ssh-limits` by the SSH server's names."""
+    value = section.get("ssh-limits", {})
+    if not isinstance(value, dict):
+        problems.append("sheltie.ssh-limits must be an object: ignored")
+        return {}
+    found: dict[str, int | list[str]] = {}
+    for key, number in value.items():
+        name, least, most = _LIMITS.get(_dashed(key), ("", 0, 0))
+        if _dashed(key) == _EXEMPT:
+            found[_EXEMPT] = list(_texts(value, "sheltie.ssh-limits.exempt", key, problems))
+        elif not name:
+            problems.append(f"user-data holds an unknown key, 'sheltie.ssh-limits.{key[:40]}'")
+        elif type(number) is int and least <= number <= most:
+            found[name] = number
+        else:
+            problems.append(
+                f"sheltie.ssh-limits.{key} must be a number from {least} to {most}: ignored"
+            )
+    return found
+
+
+def _switch(section: Mapping[str, Any], name: str, problems: list[str]) -> bool:
+    value = section.get(name, False)
+    if not isinstance(value, bool):
+        problems.append(f"sheltie.{name} must be true or false: ignored")
+        return False
+    return value
 
 
 def _dashed(key: str) -> str:

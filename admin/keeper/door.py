@@ -20,7 +20,7 @@ from admin.ssh.control import Configure, Event, Ready
 from contract.address import format_address
 from contract.durable import read_file
 from contract.errors import MachineError, SheltieError, UnavailableError
-from contract.rpc import SessionShown
+from contract.rpc import RefusalShown, SessionShown
 from contract.userdata import LIMIT, UserData
 
 __all__ = ["Boot", "Delay", "Door", "Wishes"]
@@ -106,7 +106,7 @@ class Door:
         # First: what cannot even start must wait for its next attempt too.
         self._changed.clear()
         # It loads while we read user-data and make the account.
-        link = self._link = MonitorLink(_heard)
+        link = self._link = MonitorLink(self._heard)
         try:
             await self._start(link)
             await self._attend(link)
@@ -154,9 +154,11 @@ class Door:
         usable = booted is not None and booted.usable
         return Configure(
             user=booted.user if booted else "",
-            keys=[key.text for key in self._policy.keys] if usable else [],
             listen=self._addresses,
             host_keys=str(self._wishes.host_keys),
+            algorithms=self._policy.algorithms(),
+            limits=self._policy.limits(),
+            **self._policy.asked(usable=usable),
         )
 
     def _up(self, ready: Ready, *, fresh: bool) -> None:
@@ -164,9 +166,11 @@ class Door:
         problems = [*self._policy.problems, *booted.problems, *ready.problems]
         if self._addresses != addresses(self._wishes.listen or self._policy.listen):
             problems.append("sheltie.listen changed: it counts from the next start of admin")
-        self.report = Report(
+        self.report = replace(
+            self.report,
             user=booted.user,
             usable=booted.usable,
+            others=max(0, ready.ways - len(self._policy.keys)),
             since=_now() if fresh else self.report.since,
             keys=self._policy.keys,
             listen=tuple((host, port) for host, port in ready.listen),
@@ -179,6 +183,14 @@ class Door:
         _log.info(event(what, listen=where, user=booted.user, keys=len(self._policy.keys)))
         for problem in self.report.problems:
             _log.warning(event("problem", what=problem))
+
+    def _heard(self, heard: Event) -> None:
+        """Log what the monitor saw, and keep refusals for the status."""
+        fields = {"peer": heard.peer, "user": heard.user, "key": heard.key}
+        _log.info(event(heard.what, **fields, session=heard.session, detail=heard.detail))
+        if heard.what == "refused":
+            shown = RefusalShown(_now(), heard.peer, heard.user, heard.key, heard.detail)
+            self.report = self.report.refused(shown)
 
     def _down(self, error: SheltieError, seconds: float) -> None:
         """Say why nobody can connect, and when the next attempt is."""
@@ -220,12 +232,6 @@ def _user_data(path: Path) -> tuple[bytes | None, tuple[str, ...]]:
         return b"", (f"user-data cannot be read: {error.strerror}",)
     except SheltieError as error:
         return b"", (f"user-data cannot be read: {error.message}",)
-
-
-def _heard(heard: Event) -> None:
-    """Log what the monitor saw."""
-    fields = {"peer": heard.peer, "user": heard.user, "key": heard.key, "session": heard.session}
-    _log.info(event(heard.what, **fields, detail=heard.detail))
 
 
 def _now() -> str:

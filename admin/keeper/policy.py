@@ -3,10 +3,15 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
+
+from admin.ssh.control import Limits, Wishes
+from admin.ssh.options import parse as parse_options
 from contract.address import parse_listen
 from contract.errors import SheltieError
-from contract.keyline import KeyLine, parse_plain
+from contract.keyline import KeyLine, parse
 from contract.userdata import UserData, decode
 
 __all__ = ["NOBODY", "SSH_PORT", "Policy", "read"]
@@ -19,12 +24,43 @@ NOBODY = "nobody can log in"
 
 @dataclass(frozen=True)
 class Policy:
-    """User-data, judged. `listen` is None where user-data leaves it open."""
+    """User-data, judged. `lines` are those of `keys`, options and all.
+
+    `listen` is None where user-data leaves it open.
+    """
 
     data: UserData
+    lines: tuple[str, ...]
     keys: tuple[KeyLine, ...]
     listen: tuple[str, int] | None
     problems: tuple[str, ...]
+
+    def asked(self, *, usable: bool) -> dict[str, Any]:
+        """Return what a Configure says of it; with `usable` false nobody may log in."""
+        data = self.data
+        if not usable:
+            return {"keys": []}
+        return {
+            "keys": list(self.lines),
+            "authorities": list(data.trusted_user_ca_keys),
+            "keys_command": data.authorized_keys_command or "",
+            "keys_command_user": data.authorized_keys_command_user or "",
+            "instance_connect": data.ec2_instance_connect,
+        }
+
+    def algorithms(self) -> Wishes:
+        """Return which algorithms user-data wishes for."""
+        data = self.data
+        return Wishes(
+            data.ssh_profile or "default",
+            list(data.ciphers),
+            list(data.key_exchange_algorithms),
+            list(data.macs),
+        )
+
+    def limits(self) -> Limits:
+        """Return the limits, with those of user-data in them."""
+        return msgspec.convert(dict(self.data.ssh_limits), Limits)
 
 
 def read(raw: bytes | None) -> Policy:
@@ -32,46 +68,38 @@ def read(raw: bytes | None) -> Policy:
     data, problems = decode(raw or b"")
     if raw is None:
         problems = (f"there is no user-data: {NOBODY}",)
-    found = [*problems, *_not_in_force(data)]
-    keys = []
+    found = [*problems]
+    keys: list[tuple[str, KeyLine]] = []
     for line in data.authorized_keys:
         try:
-            keys.append(parse_plain(line))
+            key = parse(line)
+            parse_options(key)
+            keys.append((line, key))
         except SheltieError as error:
             found.append(f"{error.message}: ignored ({_name(line)})")
-    if left_out := len(keys) - _room(keys):
+    taken = sum(len(line.encode()) for line in data.trusted_user_ca_keys)
+    if left_out := len(keys) - _room([line for line, _ in keys], KEYS_BYTES - taken):
         del keys[-left_out:]
         found.append(f"there is no room for so many keys: {left_out} at the end are ignored")
+    others = (
+        data.trusted_user_ca_keys,
+        data.authorized_keys_command,
+        data.ec2_instance_connect,
+    )
     # At its end: what user-data names stands quoted before.
-    if not keys and not any(problem.endswith(NOBODY) for problem in found):
+    if not keys and not any(others) and not any(problem.endswith(NOBODY) for problem in found):
         found.append(f"user-data holds no usable key: {NOBODY}")
     listen = parse_listen(data.listen) if data.listen else None
-    return Policy(data, tuple(keys), listen, tuple(found))
+    lines, parsed = tuple(line for line, _ in keys), tuple(key for _, key in keys)
+    return Policy(data, lines, parsed, listen, tuple(found))
 
 
-def _room(keys: Sequence[KeyLine]) -> int:
-    """Return how many of the keys fit into one message."""
-    sizes = itertools.accumulate(len(key.text.encode()) for key in keys)
-    return sum(size <= KEYS_BYTES for size in sizes)
+def _room(lines: Sequence[str], room: int) -> int:
+    """Return how many of the lines fit into so many bytes of a message."""
+    sizes = itertools.accumulate(len(line.encode()) for line in lines)
+    return sum(size <= room for size in sizes)
 
 
 def _name(line: str) -> str:
     """Return how people recognise a key line: its comment, else its end."""
     return line.rsplit(maxsplit=1)[-1][-40:]
-
-
-def _not_in_force(data: UserData) -> list[str]:
-    """Name what upstream knows and this release leaves out: nothing is dropped in silence."""
-    wishes = {
-        "trusted-user-ca-keys": data.trusted_user_ca_keys,
-        "authorized-keys-command": data.authorized_keys_command,
-        "authorized-keys-command-user": data.authorized_keys_command_user,
-        "ciphers": data.ciphers,
-        "key-exchange-algorithms": data.key_exchange_algorithms,
-        "macs": data.macs,
-    }
-    return [
-        f"ssh.{name} is not in force: this release does not have it"
-        for name, wish in wishes.items()
-        if wish
-    ]

@@ -1,20 +1,28 @@
 """The door's state as `admin status` and the rpc tell it. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
 from contract.errors import UnavailableError
 from contract.keyline import KeyLine
-from contract.rpc import KEYS_MAX, AdminStatus, HostKeys, KeyShown, SessionShown
+from contract.rpc import (
+    KEYS_MAX,
+    AdminStatus,
+    HostKeys,
+    KeyShown,
+    RefusalShown,
+    SessionShown,
+)
 
 __all__ = ["Report"]
 
 # A reply is one line of at most rpc.LINE_MAX bytes, whatever user-data holds: 100 keys of 230
-# bytes, 100 sessions of 220 and 50 problems of 200 leave room.
+# bytes, 100 sessions of 220, 50 problems of 200 and 10 refusals of 450 leave room.
 PROBLEMS_MAX = 50
 SESSIONS_MAX = 100
+REFUSALS_MAX = 10
 COMMENT_BYTES = 100
 PROBLEM_BYTES = 200
 """As JSON, where a character takes up to six bytes."""
@@ -24,23 +32,32 @@ PROBLEM_BYTES = 200
 class Report:
     """A moment of the door. `trouble` is why the SSH server does not answer; empty when it does.
 
-    `since` is RFC 3339 UTC: since when it is as it is.
+    `others` is how many CAs and commands may let somebody in besides keys; `since` is RFC 3339 UTC:
+    since when it is as it is; `refusals` are the last ones, the newest at the end.
     """
 
     user: str
     usable: bool = True
     since: str = ""
     keys: tuple[KeyLine, ...] = ()
+    others: int = 0
     listen: tuple[tuple[str, int], ...] = ()
     host_keys: tuple[str, ...] = ()
     trouble: str = "the SSH server is starting"
     problems: tuple[str, ...] = ()
+    refusals: tuple[RefusalShown, ...] = ()
+
+    def refused(self, refusal: RefusalShown) -> "Report":
+        """Return the report with one more refusal."""
+        user, why = _short(refusal.user, COMMENT_BYTES), _short(refusal.why, PROBLEM_BYTES)
+        shown = msgspec.structs.replace(refusal, user=user, why=why)
+        return replace(self, refusals=(*self.refusals, shown)[-REFUSALS_MAX:])
 
     def status(self, sessions: Sequence[SessionShown] = ()) -> AdminStatus:
         """Return the status with the live sessions, cut to what a reply holds."""
         troubles = (self.trouble,) if self.trouble else ()
         return AdminStatus(
-            ready=bool(not self.trouble and self.keys and self.usable),
+            ready=bool(not self.trouble and (self.keys or self.others) and self.usable),
             user=self.user,
             since=self.since,
             listen=list(self.listen),
@@ -49,6 +66,7 @@ class Report:
                 for key in self.keys[:KEYS_MAX]
             ],
             sessions=list(sessions[:SESSIONS_MAX]),
+            refusals=list(self.refusals),
             problems=_short_list((*troubles, *self.problems)),
         )
 

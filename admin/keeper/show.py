@@ -38,5 +38,8 @@ def lines(status: AdminStatus) -> Iterator[tuple[str, str]]:
     for one in status.sessions:
         kind = "terminal" if one.tty else "command"
         yield "session", f"{one.user} from {one.peer} since {one.since}, {kind}, {one.key}"
+    for refusal in status.refusals:
+        who = f"{refusal.user or '-'} from {refusal.peer} at {refusal.when}"
+        yield "refused", " ".join(f"{who}: {refusal.why} {refusal.key}".split())
     for problem in status.problems:
         yield "problem", problem

@@ -56,10 +56,16 @@ SIGNALS = frozenset(
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What a session is told: the login user, and both addresses for SSH_CONNECTION."""
+    """What a session is told: the login user, and both addresses for SSH_CONNECTION.
+
+    `command` is forced by the key or its certificate, whatever the client asks for; without `pty`
+    there is no terminal.
+    """
 
     user: str
     connection: str
+    command: str | None = None
+    pty: bool = True
 
 
 def work(task: bytes, descriptors: Sequence[int]) -> int:
@@ -83,6 +89,7 @@ class Session:
         self._control: Channel[Exited, ToSession] = Channel(control, ToSession)
         self._pty: Pty | None = None
         self._wanted: dict[str, str] = {}
+        self._original: str | None = None
         self._master = -1
         self._pid = 0
         self._pidfd = -1
@@ -113,10 +120,12 @@ class Session:
                 return None
             message = self._next()
             match message:
-                case Pty():
+                case Pty() if self._task.pty:
                     self._pty = message
                 case Environment(variables):
                     self._wanted = variables
+                case Shell() | Execute() | Subsystem() if self._task.command is not None:
+                    return self._forced(message, self._task.command)
                 case Shell():
                     return Program.shell(self._account, tty=self._pty is not None)
                 case Execute(command):
@@ -130,6 +139,15 @@ class Session:
                     continue  # a window change before there is a window
         return None
 
+    def _forced(self, message: Shell | Execute | Subsystem, command: str) -> Program:
+        """Run the forced command; what was asked for goes to SSH_ORIGINAL_COMMAND (sshd(8))."""
+        match message:
+            case Execute(asked):
+                self._original = os.fsdecode(asked)
+            case Subsystem(name):
+                self._original = SUBSYSTEMS[name]
+        return Program.command(self._account, command.encode())
+
     def _start(self, program: Program) -> None:
         if self._pty is not None:
             self._start_on_terminal(program, self._pty)
@@ -140,9 +158,12 @@ class Session:
     def _variables(self, tty: str = "") -> dict[str, str]:
         term = self._pty.term if self._pty else ""
         connection = self._task.connection
-        return account.environment(
+        variables = account.environment(
             self._account, self._wanted, term=term, tty=tty, connection=connection
         )
+        if self._original is not None:
+            variables["SSH_ORIGINAL_COMMAND"] = self._original
+        return variables
 
     def _start_on_terminal(self, program: Program, pty: Pty) -> None:
         master, slave, name = terminal.make(pty.modes, pty.rows, pty.cols, self._account.uid)

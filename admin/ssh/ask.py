@@ -6,7 +6,19 @@ import select
 from typing import Any
 
 from admin.ssh.frame import Channel
-from admin.ssh.protocol import Ask, Ask_, Denied, Ended, Exchange, Grant, Proof, Signed, Verdict
+from admin.ssh.protocol import (
+    Ask,
+    Ask_,
+    Ended,
+    Exchange,
+    Grant,
+    Granted,
+    Proof,
+    ProveKeys,
+    Proven,
+    Signed,
+    Verdict,
+)
 from contract.errors import UnavailableError
 
 __all__ = ["Monitor"]
@@ -27,15 +39,15 @@ class Monitor:
 
     def exchange(self, **fields: Any) -> Signed:
         """Have a key exchange hashed and signed; the loop stands still meanwhile (152 µs)."""
-        number = next(self._ids)
-        self._channel.send(Exchange(id=number, **fields))
-        while True:
-            if not select.select([self._channel.fileno()], [], [], ANSWER_SECONDS)[0]:
-                raise UnavailableError("the monitor does not answer")
-            message, descriptors = self._next()
-            if isinstance(message, Signed) and message.id == number:
-                return message
-            self._settle(message, descriptors)
+        answer = self._wait(Exchange(id=next(self._ids), **fields))
+        if not isinstance(answer, Signed):
+            raise UnavailableError("the monitor answers something else")
+        return answer
+
+    def prove_keys(self, keys: list[bytes]) -> list[bytes]:
+        """Return signatures that prove our host keys, none where one is not ours; waits."""
+        answer = self._wait(ProveKeys(next(self._ids), keys))
+        return answer.signatures if isinstance(answer, Proven) else []
 
     async def prove(self, user: str, key: bytes, message: bytes, signature: bytes) -> bool:
         """Return the monitor's verdict on a probe or a proof."""
@@ -43,11 +55,11 @@ class Monitor:
         answer, _ = await self._ask(number, Proof(number, user, key, message, signature))
         return isinstance(answer, Verdict) and answer.accepted
 
-    async def session(self) -> list[int] | None:
-        """Return the descriptors of a new session, or None where it is denied."""
+    async def session(self) -> tuple[Granted, list[int]] | None:
+        """Return what was granted and the descriptors of a new session; None where it is denied."""
         number = next(self._ids)
         answer, descriptors = await self._ask(number, Ask(number))
-        return None if isinstance(answer, Denied) else descriptors
+        return (answer, descriptors) if isinstance(answer, Granted) else None
 
     def ended(self, why: str) -> None:
         """Tell that the connection ends."""
@@ -55,6 +67,17 @@ class Monitor:
             self._channel.send(Ended(why[:200]))
         except OSError:
             return  # the monitor ended first, and knows
+
+    def _wait(self, message: Exchange | ProveKeys) -> Any:
+        self._channel.send(message)
+        poll = select.poll()
+        poll.register(self._channel.fileno(), select.POLLIN)
+        while poll.poll(ANSWER_SECONDS * 1000):
+            answer, descriptors = self._next()
+            if answer.id == message.id:
+                return answer
+            self._settle(answer, descriptors)
+        raise UnavailableError("the monitor does not answer")
 
     async def _ask(self, number: int, message: Ask_) -> tuple[Any, list[int]]:
         future = self._loop.create_future()

@@ -49,6 +49,14 @@ class Reader:
         """Return the next mpint."""
         return int.from_bytes(self.string(), "big", signed=True)
 
+    def done(self) -> bool:
+        """Whether everything was taken."""
+        return self._at == len(self._data)
+
+    def taken(self) -> bytes:
+        """Return all that was taken so far."""
+        return self._data[: self._at]
+
     def end(self) -> None:
         """Raise UsageError unless everything was taken."""
         if self._at != len(self._data):

@@ -4,7 +4,7 @@ import ctypes
 import os
 import resource
 
-__all__ = ["drop_privileges", "end_with_parent"]
+__all__ = ["bound", "drop_privileges", "end_with_parent"]
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -13,6 +13,8 @@ PR_SET_NO_NEW_PRIVS = 38
 CAPABILITIES = 64
 """More than any kernel knows: unknown ones answer EINVAL."""
 NOFILE = 128
+DATA_MAX = 192 * 1024 * 1024
+"""Private memory of a process in bytes: a listener needs 40 MB, and one that grows ends alone."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,11 +34,21 @@ def drop_privileges(uid: int, gid: int) -> None:
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
     # Of one uid, but not to be traced by one another (ptrace(2)).
     _prctl(PR_SET_DUMPABLE, 0)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    limit = min(NOFILE, hard) if hard != resource.RLIM_INFINITY else NOFILE
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NOFILE, NOFILE)
     os.umask(0o077)
+
+
+def bound() -> None:
+    """Bound this process for good: its memory, and no file grows by it, whoever owns it."""
+    _limit(resource.RLIMIT_DATA, DATA_MAX)
+    _limit(resource.RLIMIT_FSIZE, 0)
+
+
+def _limit(kind: int, most: int) -> None:
+    hard = resource.getrlimit(kind)[1]
+    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(kind, (limit, limit))
 
 
 def end_with_parent(signal: int) -> None:

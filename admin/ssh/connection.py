@@ -6,78 +6,192 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
 from admin.session.process import Task as SessionTask
-from admin.ssh.control import Event
+from admin.ssh.control import Event, Limits
 from admin.ssh.frame import Channel
-from admin.ssh.judge import SESSIONS_MAX, Judge
+from admin.ssh.judge import Judge
+from admin.ssh.limits import Outcome
 from admin.ssh.nursery import Nursery
-from admin.ssh.protocol import Ask, Ask_, Denied, Ended, Exchange, Grant, Granted, Proof
+from admin.ssh.policy import Entry
+from admin.ssh.protocol import (
+    VERSION,
+    Ask,
+    Ask_,
+    Denied,
+    Ended,
+    Exchange,
+    Grant,
+    Granted,
+    Proof,
+    ProveKeys,
+)
 from contract.address import format_address
 from contract.errors import SheltieError
 from contract.rpc import SessionShown
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "House"]
 
 ENDING_SECONDS = 2.0
 """How long a listener may take to end by itself once its connection is dropped."""
+GREETINGS = (b"SSH-2.0-", b"SSH-1.99")
+"""How a client begins (RFC 4253 section 4.2); both are of GREETING_SIZE."""
+GREETING_SIZE = 8
+
+
+@dataclass(frozen=True)
+class House:
+    """What all connections share. `more` asks the keys command, where there is one."""
+
+    listeners: Nursery
+    sessions: Nursery
+    limits: Limits
+    tell: Callable[[Event], None]
+    more: Callable[[bytes], Awaitable[Sequence[Entry]] | None]
+    logged_in: Callable[["Connection"], None]
+    closed: Callable[["Connection", Outcome, str], None]
 
 
 class Connection:
-    """Knows by descriptor who speaks; believes only its own judge."""
+    """Knows by descriptor who speaks; believes only its own judge.
+
+    Until the peer has said that it speaks SSH it costs a descriptor and no process.
+    """
 
     def __init__(
-        self,
-        peer: socket.socket,
-        judge: Judge,
-        sessions: Nursery,
-        tell: Callable[[Event], None],
-        closed: Callable[["Connection"], None],
+        self, peer: socket.socket, judge: Judge, house: House, there: tuple[str, int]
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._peer, self._judge = peer, judge
-        self._nursery, self._tell, self._closed = sessions, tell, closed
-        here, there = peer.getsockname()[:2], peer.getpeername()[:2]
+        self._peer, self._judge, self._house = peer, judge, house
+        here = peer.getsockname()[:2]
+        self.source = there[0]
         self.address = format_address(*there)
         self._connection = f"{there[0]} {there[1]} {here[0]} {here[1]}"
-        ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)  # noqa: FBT003  its only form
-        self._channel: Channel[Grant, Ask_] = Channel(ours, Ask_)
+        self._task = b""
+        self._channel: Channel[Grant, Ask_] | None = None
         self._pidfd = -1
         self._dropped = False
+        self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: list[asyncio.TimerHandle] = []
+        self._starting = 0
         self.shown: dict[str, SessionShown] = {}
+
+    @property
+    def live(self) -> bool:
+        """Whether it was not dropped yet."""
+        return not self._dropped
 
     @property
     def authenticated(self) -> bool:
         """Whether the mark is set."""
         return self._judge.login is not None
 
-    async def start(self, nursery: Nursery, task: bytes, grace: float) -> None:
-        """Hand the peer to a listener of its own. Raises UnavailableError."""
-        with self._theirs as theirs:
-            self._pidfd = await nursery.spawn(task, [self._peer.fileno(), theirs.fileno()])
-        self._loop.add_reader(self._channel.fileno(), self._readable)
-        self._loop.call_later(grace, self._grace_over)
+    def start(self, task: bytes) -> None:
+        """Greet the peer, and wait until it greets; `task` is for its listener."""
+        self._task = task
+        self._peer.setblocking(False)  # noqa: FBT003  its only form
+        try:
+            self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, GREETING_SIZE)
+            self._peer.send(VERSION + b"\r\n", socket.MSG_NOSIGNAL)
+        except OSError as error:
+            self.drop(f"it left: {error.strerror}")
+            return
+        self._loop.add_reader(self._peer.fileno(), self._spoke)
+        if self._house.limits.grace:
+            self._later(self._house.limits.grace, self._grace_over)
 
-    def drop(self, why: str) -> None:
+    def drop(self, why: str, outcome: Outcome = Outcome.LEFT) -> None:
         """Cut the peer off; its listener ends, by force if it must."""
         if self._dropped:
             return
         self._dropped = True
-        self._loop.remove_reader(self._channel.fileno())
+        for timer in self._timers:
+            timer.cancel()
+        self._loop.remove_reader(self._peer.fileno())
         with contextlib.suppress(OSError):  # the peer was faster
             self._peer.shutdown(socket.SHUT_RDWR)
         self._peer.close()
-        self._channel.close()
-        self._tell(Event("closed", self.address, detail=why))
+        if self._channel is not None:
+            self._loop.remove_reader(self._channel.fileno())
+            self._channel.close()
         if self._pidfd >= 0:
             self._await_end()
-        self._closed(self)
+        if self.authenticated:
+            outcome = Outcome.LOGGED_IN
+            self._tell("closed", detail=why)
+        elif self._judge.refused:
+            outcome = outcome if outcome is Outcome.CRASHED else Outcome.FAILED
+            self._tell_refusal()
+        self._house.closed(self, outcome, why)
+
+    def _tell(self, what: str, session: str = "", detail: str = "") -> None:
+        login = self._judge.login
+        user = login.user if login else ""
+        key = login.admission.key.fingerprint if login else ""
+        self._house.tell(Event(what, self.address, user, key, session, detail))
+
+    def _tell_refusal(self) -> None:
+        """Say why nobody was let in: one line for a connection, however many keys it tried."""
+        last = self._judge.refused[-1]
+        others = len({one.key for one in self._judge.refused} - {last.key})
+        why = f"{last.why} (and {others} other keys)" if others else last.why
+        self._house.tell(Event("refused", self.address, last.user, last.key, detail=why))
+
+    def _later(self, seconds: float, action: Callable[[], None]) -> None:
+        self._timers.append(self._loop.call_later(seconds, action))
+
+    def _spoke(self) -> None:
+        """Look at the peer's first bytes without taking them; an end of input wakes us too."""
+        try:
+            greeting = self._peer.recv(GREETING_SIZE, socket.MSG_PEEK)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.drop(f"the connection broke: {error.strerror}")
+            return
+        if greeting not in GREETINGS:
+            self.drop(*(("what came is no SSH", Outcome.GARBAGE) if greeting else ("it left",)))
+            return
+        self._loop.remove_reader(self._peer.fileno())
+        self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        self._run(self._serve())
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self) -> None:
+        """Hand the peer to a listener of its own."""
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            self.drop(f"no listener: {error.strerror}")
+            return
+        ours.setblocking(False)  # noqa: FBT003  its only form
+        channel: Channel[Grant, Ask_] = Channel(ours, Ask_)
+        try:
+            with theirs:
+                descriptors = [self._peer.fileno(), theirs.fileno()]
+                self._pidfd = await self._house.listeners.spawn(self._task, descriptors)
+        except (SheltieError, OSError) as error:
+            channel.close()
+            self.drop(f"no listener: {error}")
+            return
+        if self._dropped:
+            channel.close()
+            self._await_end()
+            return
+        self._channel = channel
+        self._loop.add_reader(channel.fileno(), self._readable)
 
     def _await_end(self) -> None:
         pidfd = self._pidfd
@@ -92,85 +206,128 @@ class Connection:
 
     def _grace_over(self) -> None:
         if not self.authenticated:
-            self.drop("no login within the grace time")
+            self.drop("no login within the grace time", Outcome.SILENT)
+
+    def _rest(self) -> None:
+        """End a connection without a session after a while, where limits say so."""
+        if self._house.limits.unused and not self.shown:
+            self._later(self._house.limits.unused, self._unused)
+
+    def _unused(self) -> None:
+        if not self.shown and not self._starting:
+            self.drop("nothing is open in it")
 
     def _readable(self) -> None:
+        assert self._channel is not None  # noqa: S101  its reader
         try:
             received = self._channel.receive()
             if received is None:
-                self.drop("the listener ended")
+                self.drop("the listener ended without a word", Outcome.CRASHED)
                 return
             message, descriptors = received
             for descriptor in descriptors:
                 os.close(descriptor)  # a listener has nothing to hand over
-            self._handle(message)
+            self._handle(message, self._channel)
         except BlockingIOError:
             return
         except (SheltieError, OSError) as error:
-            self._tell(Event("refused", self.address, detail=str(error)))
-            self.drop(str(error))
+            self._house.tell(Event("refused", self.address, detail=str(error)))
+            self.drop(str(error), Outcome.FAILED)
 
-    def _handle(self, message: Ask_) -> None:
+    def _handle(self, message: Ask_, channel: "Channel[Grant, Ask_]") -> None:
         match message:
             case Exchange():
-                self._channel.send(self._judge.exchange(message))
+                channel.send(self._judge.exchange(message))
+            case ProveKeys():
+                channel.send(self._judge.prove_keys(message))
             case Proof():
-                self._prove(message)
+                self._judge.begin(message)
+                self._run(self._prove(message, channel))
             case Ask(number):
-                task = self._loop.create_task(self._session(number))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._run(self._session(number, channel))
             case Ended(why):
                 self.drop(why)
 
-    def _prove(self, message: Proof) -> None:
-        before = self._judge.login
-        verdict = self._judge.prove(message)
-        self._channel.send(verdict)
-        login = self._judge.login
-        if login is not None and before is None:
-            fingerprint = login.key.fingerprint
-            self._tell(Event("login", self.address, login.user, fingerprint))
-        elif message.message:
-            self._tell(Event("refused", self.address, detail=self._judge.refused[-1]))
+    async def _prove(self, message: Proof, channel: "Channel[Grant, Ask_]") -> None:
+        """Judge one proof after the other: what a command says may take a while."""
+        async with self._turn:
+            asked = self._house.more(message.key) if self.live else None
+            more = await asked if asked is not None else ()
+            if not self.live:
+                return  # meanwhile
+            try:
+                verdict = self._judge.prove(message, more)
+                if self.authenticated:
+                    self._house.logged_in(self)
+                    self._tell("login", detail=self._certificate())
+                    self._rest()
+                channel.send(verdict)
+            except (SheltieError, OSError) as error:
+                self.drop(str(error), Outcome.FAILED)
 
-    async def _session(self, number: int) -> None:
+    def _certificate(self) -> str:
+        login = self._judge.login
+        name = login.admission.certificate if login else ""
+        return f"certificate {name}" if name else ""
+
+    async def _session(self, number: int, channel: "Channel[Grant, Ask_]") -> None:
         """Start a session, but only on the mark that our own verification set."""
         login = self._judge.login
         if login is None:
-            self.drop("a session before authentication")
+            self.drop("a session before authentication", Outcome.FAILED)
             return
-        if len(self.shown) >= SESSIONS_MAX:
-            self._channel.send(Denied(number))
+        if len(self.shown) + self._starting >= self._house.limits.sessions:
+            with contextlib.suppress(OSError):  # the listener is gone
+                channel.send(Denied(number))
             return
+        options = login.admission.options
+        task = SessionTask(login.user, self._connection, options.command, pty=options.pty)
+        self._starting += 1
+        try:
+            pidfd = await self._open(number, channel, msgspec.msgpack.encode(task), pty=options.pty)
+        except (SheltieError, OSError) as error:
+            self.drop(str(error))
+            return
+        finally:
+            self._starting -= 1
+        self._watch(pidfd)
+
+    async def _open(
+        self, number: int, channel: "Channel[Grant, Ask_]", task: bytes, *, pty: bool
+    ) -> int:
+        """Start the session process and hand its other ends to the listener."""
         stream, errors = socket.socketpair(), socket.socketpair()
         control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        task = msgspec.msgpack.encode(SessionTask(login.user, self._connection))
         with contextlib.ExitStack() as stack:
             for pair in (stream, errors, control):
                 for end in pair:
                     stack.enter_context(end)
             inner = [pair[1].fileno() for pair in (stream, errors, control)]
+            pidfd = await self._house.sessions.spawn(task, inner)
+            outer = [pair[0].fileno() for pair in (stream, errors, control)]
             try:
-                pidfd = await self._nursery.spawn(task, inner)
-                outer = [pair[0].fileno() for pair in (stream, errors, control)]
-                self._channel.send(Granted(number), outer)
-            except (SheltieError, OSError) as error:
-                self.drop(str(error))
-                return
-        self._watch(pidfd, login.user, login.key.fingerprint)
+                channel.send(Granted(number, pty), outer)
+            except OSError:
+                os.close(pidfd)  # it sees its control channel end
+                raise
+        return pidfd
 
-    def _watch(self, pidfd: int, user: str, key: str) -> None:
+    def _watch(self, pidfd: int) -> None:
         name = secrets.token_hex(4)
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        self.shown[name] = SessionShown(name, user, since, self.address, key)
-        self._tell(Event("session", self.address, user, key, name))
+        login = self._judge.login
+        assert login is not None  # noqa: S101  sessions start on the mark only
+        key = login.admission.key.fingerprint
+        self.shown[name] = SessionShown(name, login.user, since, self.address, key)
+        self._tell("session", name)
 
         def ended() -> None:
             self._loop.remove_reader(pidfd)
             os.close(pidfd)
             self.shown.pop(name, None)
-            self._tell(Event("session-end", self.address, user, key, name))
+            self._tell("session-end", name)
+            if not self._dropped:
+                self._rest()
 
         self._loop.add_reader(pidfd, ended)
 

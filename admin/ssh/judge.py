@@ -6,62 +6,62 @@ verified here.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from admin.ssh import userkeys
+from admin.ssh import certificates, userkeys
 from admin.ssh.blobs import Reader, string
 from admin.ssh.hostkeys import HostKey
-from admin.ssh.protocol import Exchange, Proof, Signed, Verdict
+from admin.ssh.policy import Admission, Entry, Policy, fingerprint
+from admin.ssh.protocol import VERSION, Exchange, Proof, ProveKeys, Proven, Signed, Verdict
 from contract.errors import RefusedError, SheltieError
-from contract.keyline import KeyLine
 
-__all__ = ["Judge", "Login", "Policy"]
+__all__ = ["Judge", "Login", "Refusal"]
 
 TRIES_MAX = 6
 """Proofs and probes in one connection: OpenSSH's MaxAuthTries (sshd_config(5))."""
-SESSIONS_MAX = 10
-"""OpenSSH's MaxSessions."""
 USERAUTH_REQUEST = 50  # SSH_MSG_USERAUTH_REQUEST, RFC 4252 section 6
+PROVEN_MAX = 32
+USER_MAX = 256
 _HASHES = {"sha256", "sha384", "sha512"}
-
-
-@dataclass(frozen=True)
-class Policy:
-    """Who may log in: one user, with these keys. Replaced as a whole when user-data changes."""
-
-    user: str
-    keys: Mapping[bytes, KeyLine]
-
-    @classmethod
-    def of(cls, user: str, lines: Sequence[KeyLine]) -> "Policy":
-        """Return the policy for key lines."""
-        return cls(user, {line.blob: line for line in lines})
+_PROVE = b"hostkeys-prove-00@openssh.com"
 
 
 @dataclass(frozen=True)
 class Login:
-    """A proven identity."""
+    """A proven identity, and what it may do."""
 
     user: str
-    key: KeyLine
+    admission: Admission
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why somebody was not let in: for the operator, never for the peer."""
+
+    user: str
+    key: str
+    why: str
 
 
 @dataclass
 class Judge:
-    """One connection. `version` is what this server announces; `policy` gives the current one."""
+    """One connection from `address`. `policy` gives the current one, `clock` seconds since 1970."""
 
-    version: bytes
     host_keys: Sequence[HostKey]
     policy: Callable[[], Policy]
+    clock: Callable[[], float]
+    address: str = "127.0.0.1"
+    tries_max: int = TRIES_MAX
     session_id: bytes = b""
     login: Login | None = None
     tries: int = 0
-    refused: list[str] = field(default_factory=list)
+    refused: list[Refusal] = field(default_factory=list)
+    _rsa: str = "rsa-sha2-512"
 
     def exchange(self, ask: Exchange) -> Signed:
         """Hash and sign a key exchange of this server. Raises RefusedError: drop the connection."""
-        key = next((key for key in self.host_keys if key.blob == ask.key), None)
+        key = next((one for one in self.host_keys if ask.key in one.offered), None)
         if key is None:
             raise _foreign("a host key that is not ours")
         if ask.hash not in _HASHES:
@@ -76,32 +76,65 @@ class Judge:
             signature = key.sign(ask.algorithm, digest)
         except SheltieError as error:
             raise _foreign(error.message) from error
+        if ask.algorithm.startswith("rsa-"):
+            self._rsa = ask.algorithm
         self.session_id = self.session_id or digest
         return Signed(ask.id, digest, signature)
 
-    def prove(self, ask: Proof) -> Verdict:
-        """Judge a probe or a proof; a verified proof sets the mark. Raises RefusedError."""
+    def prove_keys(self, ask: ProveKeys) -> Proven:
+        """Sign for host keys of ours, over our own session id. Raises RefusedError."""
+        if self.login is None:
+            raise _foreign("a proof of host keys before authentication")
+        if len(ask.keys) > PROVEN_MAX:
+            raise _foreign("a proof of too many host keys")
+        signatures = []
+        for blob in ask.keys:
+            key = next((one for one in self.host_keys if one.blob == blob), None)
+            if key is None:
+                return Proven(ask.id, [])
+            algorithm = self._rsa if self._rsa in key.algorithms else key.algorithms[0]
+            # Starts with a string of 29 bytes, which no hash of a key exchange is.
+            signed = string(_PROVE) + string(self.session_id) + string(blob)
+            signatures.append(key.sign(algorithm, signed))
+        return Proven(ask.id, signatures)
+
+    def begin(self, ask: Proof) -> None:
+        """Count a probe or a proof, before anything is spent on it. Raises RefusedError."""
         if not self.session_id:
             raise _foreign("authentication before the key exchange")
         if self.login is not None:
             raise _foreign("a second authentication")
+        if len(ask.user) > USER_MAX:
+            raise _foreign("a user name that is too long")
         self.tries += 1
-        if self.tries > TRIES_MAX:
+        if self.tries > self.tries_max:
             raise RefusedError("too many authentication tries", code="TRIES")
-        policy = self.policy()
-        line = policy.keys.get(ask.key)
-        known = line is not None and ask.user == policy.user
-        if not ask.message:
-            return Verdict(ask.id, known)
-        # An unknown user or key costs the same verification as a known one.
-        proven = self._proven(ask)
-        if not (known and proven) or line is None:
-            self.refused.append("signature" if known else "unknown key or user")
-            return Verdict(ask.id, accepted=False)
-        self.login = Login(policy.user, line)
-        return Verdict(ask.id, accepted=True)
 
-    def _proven(self, ask: Proof) -> bool:
+    def prove(self, ask: Proof, more: Sequence[Entry] = ()) -> Verdict:
+        """Judge a probe or a proof; a verified proof sets the mark.
+
+        Nothing of a former try counts: each is judged by itself, for its own user and key. Raises
+        RefusedError.
+        """
+        if self.login is not None:
+            raise _foreign("a second authentication")
+        try:
+            found = self.policy().admit(ask.user, ask.key, self.address, self.clock(), more)
+        except SheltieError as error:
+            found, why = None, error.message
+        else:
+            why = "the signature is not by this key, or not for this connection"
+        # An unknown user or key costs the same verification as a known one.
+        proven = bool(ask.message) and self._proven(ask, found)
+        if found is not None and proven:
+            self.login = Login(ask.user, found)
+            return Verdict(ask.id, accepted=True)
+        if found is not None and not ask.message:
+            return Verdict(ask.id, accepted=True)
+        self.refused.append(Refusal(_plain(ask.user), fingerprint(ask.key), why))
+        return Verdict(ask.id, accepted=False)
+
+    def _proven(self, ask: Proof, found: Admission | None) -> bool:
         """Whether the message says what the ask says, and the signature covers it."""
         try:
             reader = Reader(ask.message)
@@ -115,8 +148,22 @@ class Judge:
             reader.end()
         except SheltieError:
             return False
+        if blob != ask.key:
+            return False
+        certified = algorithm.endswith(certificates.SUFFIX)
+        if found is not None and certified != bool(found.certificate):
+            return False
+        key = found.key.blob if found is not None else blob
         signed = string(self.session_id) + ask.message
-        return blob == ask.key and userkeys.verify(blob, algorithm, ask.signature, signed)
+        options = found.options if found is not None else None
+        return userkeys.verify(
+            key,
+            _plain_algorithm(algorithm),
+            ask.signature,
+            signed,
+            touch=options.touch if options else True,
+            user=options.verify if options else False,
+        )
 
     def _check_prefix(self, prefix: bytes) -> None:
         """V_C, V_S, I_C, I_S: four strings, the second one our own version."""
@@ -126,8 +173,21 @@ class Judge:
             reader.end()
         except SheltieError as error:
             raise _foreign("a key exchange of another shape") from error
-        if version != self.version:
+        if version != VERSION:
             raise _foreign("a key exchange of another server")
+
+
+def _plain_algorithm(algorithm: str) -> str:
+    """Return the algorithm of the signature: a certificate's stands in its key's name."""
+    if not algorithm.endswith(certificates.SUFFIX):
+        return algorithm
+    plain = algorithm.removesuffix(certificates.SUFFIX)
+    return f"{plain}@openssh.com" if plain.startswith("sk-") else plain
+
+
+def _plain(user: str) -> str:
+    """Return a user name for the log: short, and without characters that do something there."""
+    return "".join(one if one.isprintable() else "?" for one in user[:64])
 
 
 def _foreign(what: str) -> RefusedError:

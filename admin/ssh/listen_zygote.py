@@ -3,12 +3,12 @@
 `python -I -m admin.ssh.listen_zygote CHANNEL UID GID`
 """
 
+import ctypes.util
 import gc
 import signal
 import socket
 import sys
 
-from admin.ssh import listener
 from admin.ssh.confine import drop_privileges, end_with_parent
 from admin.ssh.frame import Channel
 from admin.ssh.zygote import Spawn, serve
@@ -18,11 +18,20 @@ def main(argv: list[str]) -> None:
     """Serve the channel whose descriptor is the first argument."""
     descriptor, uid, gid = map(int, argv)
     end_with_parent(signal.SIGTERM)
+    # The library looks for optional libraries by running compilers and ldconfig: we want none.
+    ctypes.util.find_library = _no_library
+    from admin.ssh import listener, server
+
+    server.take_over()
     # All is loaded by now, and no byte of a peer has come: the code may be root's alone to read.
     drop_privileges(uid, gid)
     gc.collect()
     gc.freeze()  # what is loaded is shared with the children: no collector may touch its pages
     serve(Channel(socket.socket(fileno=descriptor), Spawn), listener.work)
+
+
+def _no_library(name: str) -> str | None:
+    return None
 
 
 if __name__ == "__main__":

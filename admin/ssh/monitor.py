@@ -8,15 +8,20 @@ import asyncio
 import contextlib
 import os
 import pwd
+import secrets
 import signal
 import socket
 import sys
+import time
+from collections.abc import Awaitable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from admin.ssh import hostkeys, setting
 from admin.ssh.confine import end_with_parent
-from admin.ssh.connection import Connection
+from admin.ssh.connection import Connection, House
 from admin.ssh.control import (
     Configure,
     Event,
@@ -28,23 +33,21 @@ from admin.ssh.control import (
     ToMonitor,
 )
 from admin.ssh.frame import Channel
-from admin.ssh.hostkeys import HostKey, load_or_make
-from admin.ssh.judge import Judge, Policy
+from admin.ssh.hostkeys import HostKey
+from admin.ssh.judge import Judge
+from admin.ssh.keyscommand import AT_ONCE
+from admin.ssh.limits import Gatekeeper, Outcome, Throttle
+from admin.ssh.listening import listen
 from admin.ssh.nursery import Nursery
-from contract.address import format_address
-from contract.errors import MachineError, SheltieError, UsageError
-from contract.keyline import KeyLine, parse_plain
+from admin.ssh.policy import Entry, Policy
+from admin.ssh.protocol import ListenerTask
+from contract.errors import SheltieError, UsageError
 
 __all__ = ["Monitor"]
 
-VERSION = b"SSH-2.0-Sheltie"
-GRACE_SECONDS = 120.0
-"""OpenSSH's LoginGraceTime (sshd_config(5))."""
-UNAUTHENTICATED_MAX = 100
-"""Connections before login at once: OpenSSH's MaxStartups ends there too."""
-BACKLOG = 128
 LISTENER_USER = "sheltie-listener"
 NOBODY = 65534
+DICE = 1 << 30
 
 
 class Monitor:
@@ -54,12 +57,15 @@ class Monitor:
         self._loop = asyncio.get_running_loop()
         self._channel = channel
         self.done: asyncio.Future[None] = self._loop.create_future()
-        self._policy = Policy("", {})
-        self._host_keys: list[HostKey] = []
+        self._setting: setting.Setting | None = None
+        self._keys: dict[str, HostKey] = {}
+        self._key_problems: list[str] = []
         self._listening: list[socket.socket] = []
         self._connections: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._task = b""
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._gate: Gatekeeper | None = None
+        self._throttle = Throttle(time.monotonic)
         # Both load while the keeper still makes up its mind.
         self._listeners = Nursery("admin.ssh.listen_zygote", _listener_ids(), self._zygote_gone)
         self._sessions = Nursery("admin.session.zygote", (), self._zygote_gone)
@@ -82,73 +88,130 @@ class Monitor:
                 self._end()
 
     def _configure(self, message: Configure) -> None:
-        usable, problems = _usable(message.keys)
-        self._policy = Policy.of(message.user, usable)
-        if not os.geteuid() and not _exists(message.user):
-            problems.append(f"the user {message.user} does not exist here: nobody can log in")
+        now = self._setting = setting.read(message)
+        if self._gate is None:
+            self._gate = Gatekeeper(now.limits, time.monotonic, _dice, now.exempt)
+        self._gate.limits, self._gate.exempt = now.limits, now.exempt
+        self._load_keys(Path(message.host_keys))
         if not self._listening:
-            self._host_keys, more = load_or_make(Path(message.host_keys))
-            problems += more
-            keys = [(key.blob, list(key.algorithms)) for key in self._host_keys]
-            self._task = msgspec.msgpack.encode({"keys": keys, "grace": GRACE_SECONDS})
             try:
-                self._listen(message.listen)
+                self._listening = listen(message.listen)
             except SheltieError as error:
                 self._send(Failed(error.code, error.message))
                 self._end()
                 return
-        listen = [one.getsockname()[:2] for one in self._listening]
-        self._send(Ready(listen, [key.text for key in self._host_keys], problems))
+            for one in self._listening:
+                self._loop.add_reader(one.fileno(), self._accept, one)
+        addresses = [one.getsockname()[:2] for one in self._listening]
+        texts = [key.text for key in self._keys.values() if not key.next]
+        problems = [*now.problems, *self._key_problems]
+        self._send(Ready(addresses, texts, problems, now.ways))
 
-    def _listen(self, addresses: list[tuple[str, int]]) -> None:
-        for host, port in addresses:
-            for family, address in _families(host):
-                one = socket.socket(family, socket.SOCK_STREAM)
-                self._listening.append(one)
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                try:
-                    one.bind((address, port))
-                    one.listen(BACKLOG)
-                except OSError as error:
-                    raise MachineError(
-                        f"cannot listen on {format_address(address, port)}: {error.strerror}",
-                        code="PORT_UNUSABLE",
-                    ) from error
-                one.setblocking(False)  # noqa: FBT003  its only form
-        for one in self._listening:
-            self._loop.add_reader(one.fileno(), self._accept, one)
+    def _load_keys(self, directory: Path) -> None:
+        """Take up the host keys as they lie there now; make those that are missing."""
+        loaded, problems = hostkeys.load(directory, time.time())
+        for name in (hostkeys.ED25519, hostkeys.ECDSA):
+            if name not in loaded and name in self._keys and not (directory / name).exists():
+                loaded[name] = self._keys[name]  # it could not be stored
+                problems += [each for each in self._key_problems if name in each]
+            elif name not in loaded:
+                loaded[name] = hostkeys.make(directory, name, problems)
+        if hostkeys.RSA not in loaded and hostkeys.RSA in self._keys:
+            loaded[hostkeys.RSA] = self._keys[hostkeys.RSA]
+        elif hostkeys.RSA not in loaded:
+            self._run(self._make_rsa(directory))
+        order = {name: place for place, name in enumerate(hostkeys.NAMES)}
+        self._keys = dict(sorted(loaded.items(), key=lambda one: order.get(one[0], len(order))))
+        self._key_problems = problems
+
+    async def _make_rsa(self, directory: Path) -> None:
+        """Make the RSA key beside the work: its primes take up to seconds, and few ask for it."""
+        problems: list[str] = []
+        key = await asyncio.to_thread(hostkeys.make, directory, hostkeys.RSA, problems)
+        self._keys.setdefault(hostkeys.RSA, key)
+        self._key_problems += problems
+        for problem in problems:
+            self._send(Event("problem", "", detail=problem))
 
     def _accept(self, listening: socket.socket) -> None:
         try:
-            peer, _ = listening.accept()
+            peer, address = listening.accept()
         except OSError:
             return  # the peer was gone before we came
-        waiting = sum(not one.authenticated for one in self._connections)
-        if waiting >= UNAUTHENTICATED_MAX:
+        gate, now = self._gate, self._setting
+        assert gate is not None  # noqa: S101  both stand before we listen
+        assert now is not None  # noqa: S101
+        why = gate.admit(address[0])
+        if why:
             peer.close()
+            self._dropped(address[0], why)
             return
-        judge = Judge(VERSION, self._host_keys, lambda: self._policy)
+        keys = list(self._keys.values())
+        judge = Judge(keys, self._policy, time.time, address[0], now.limits.tries)
+        house = House(
+            self._listeners,
+            self._sessions,
+            now.limits,
+            self._send,
+            self._more,
+            lambda one: gate.logged_in(one.source),
+            self._forget,
+        )
         try:
-            connection = Connection(peer, judge, self._sessions, self._send, self._forget)
-        except OSError:
+            connection = Connection(peer, judge, house, address[:2])
+        except OSError as error:
             peer.close()
+            gate.left(address[0], Outcome.LEFT)
+            self._dropped(address[0], f"it left: {error.strerror}")
             return
         self._connections.add(connection)
-        self._send(Event("opened", connection.address))
-        task = self._loop.create_task(self._start(connection))
+        connection.start(self._task(keys, now))
+
+    def _task(self, keys: Sequence[HostKey], now: setting.Setting) -> bytes:
+        limits = now.limits
+        offered = [one for key in keys for one in key.offers(now.algorithms.host_keys)]
+        announced = [key.blob for key in keys]
+        task = ListenerTask(
+            offered, announced, now.algorithms, limits.grace, limits.keep_alive, limits.idle
+        )
+        return msgspec.msgpack.encode(task)
+
+    def _policy(self) -> Policy:
+        return self._setting.policy if self._setting else Policy("")
+
+    def _more(self, blob: bytes) -> Awaitable[Sequence[Entry]] | None:
+        """Ask the keys command, where there is one. Whoever asks, it is told the true user."""
+        now = self._setting
+        if now is None or now.command is None:
+            return None
+        return self._ask_command(now, blob)
+
+    async def _ask_command(self, now: setting.Setting, blob: bytes) -> Sequence[Entry]:
+        assert now.command is not None  # noqa: S101  asked before
+        try:
+            return await now.command.run(now.policy.user, blob, self._turns)
+        except SheltieError as error:
+            self._send(Event("problem", "", detail=error.message))
+            return ()
+
+    def _forget(self, connection: Connection, outcome: Outcome, why: str) -> None:
+        self._connections.discard(connection)
+        if self._gate is not None:
+            self._gate.left(connection.source, outcome)
+        if outcome not in (Outcome.LOGGED_IN, Outcome.FAILED):
+            self._dropped(connection.source, why)
+
+    def _dropped(self, source: str, why: str) -> None:
+        """Tell of a stranger that is gone: one line for each source and minute."""
+        hidden = self._throttle.tell(source)
+        if hidden is not None:
+            more = f" (and {hidden} before)" if hidden else ""
+            self._send(Event("dropped", source, detail=why + more))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _start(self, connection: Connection) -> None:
-        try:
-            await connection.start(self._listeners, self._task, GRACE_SECONDS)
-        except SheltieError as error:
-            connection.drop(error.message)
-
-    def _forget(self, connection: Connection) -> None:
-        self._connections.discard(connection)
 
     def _send(self, message: FromMonitor) -> None:
         try:
@@ -167,22 +230,8 @@ class Monitor:
             self.done.set_result(None)
 
 
-def _usable(lines: list[str]) -> tuple[list[KeyLine], list[str]]:
-    """Return the keys that may log in, and a sentence for each line that may not."""
-    usable, problems = [], []
-    for number, line in enumerate(lines, 1):
-        try:
-            usable.append(parse_plain(line))
-        except SheltieError as error:
-            problems.append(f"ssh.authorized-keys[{number}]: {error.message}: ignored")
-    return usable, problems
-
-
-def _families(host: str) -> list[tuple[socket.AddressFamily, str]]:
-    if not host:
-        both = [(socket.AF_INET, "0.0.0.0")]  # noqa: S104  upstream listens everywhere too
-        return [*both, (socket.AF_INET6, "::")] if socket.has_ipv6 else both
-    return [(socket.AF_INET6 if ":" in host else socket.AF_INET, host)]
+def _dice() -> float:
+    return secrets.randbelow(DICE) / DICE
 
 
 def _listener_ids() -> tuple[str, str]:
@@ -191,14 +240,6 @@ def _listener_ids() -> tuple[str, str]:
     except KeyError:
         return str(NOBODY), str(NOBODY)
     return str(entry.pw_uid), str(entry.pw_gid)
-
-
-def _exists(user: str) -> bool:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        return False
-    return True
 
 
 async def _run(descriptor: int) -> None:

@@ -7,6 +7,8 @@ monitor believes its own record of the connection, not the listener.
 import msgspec
 
 __all__ = [
+    "VERSION",
+    "Algorithms",
     "Ask",
     "Denied",
     "Ended",
@@ -16,7 +18,11 @@ __all__ = [
     "Exited",
     "Grant",
     "Granted",
+    "ListenerTask",
+    "OfferedKey",
     "Proof",
+    "ProveKeys",
+    "Proven",
     "Pty",
     "Shell",
     "Signal",
@@ -26,6 +32,46 @@ __all__ = [
     "Verdict",
     "Window",
 ]
+
+
+VERSION = b"SSH-2.0-Sheltie"
+"""The version line: no release number, which helps attackers more than anybody."""
+
+
+class OfferedKey(msgspec.Struct, frozen=True):
+    """A host key or host certificate as the key exchange offers it (RFC 4253 section 6.6).
+
+    `algorithms` are its names in the key exchange, `signatures` those of its signatures, in pairs.
+    """
+
+    blob: bytes
+    algorithms: list[str]
+    signatures: list[str]
+
+
+class Algorithms(msgspec.Struct, frozen=True):
+    """What is offered, in the order of preference; `host_keys` are names of the key exchange."""
+
+    kex: list[str]
+    ciphers: list[str]
+    macs: list[str]
+    host_keys: list[str]
+    signatures: list[str]
+
+
+class ListenerTask(msgspec.Struct, frozen=True):
+    """What a listener is told: nothing secret, and nothing of other connections.
+
+    `announced` are all public host keys, for clients that learn new ones. Times are in seconds, 0
+    for none.
+    """
+
+    keys: list[OfferedKey]
+    announced: list[bytes]
+    algorithms: Algorithms
+    grace: float
+    keep_alive: float = 60
+    idle: float = 0
 
 
 class Exchange(msgspec.Struct, tag=True, frozen=True):
@@ -58,6 +104,13 @@ class Ask(msgspec.Struct, tag=True, frozen=True):
     id: int
 
 
+class ProveKeys(msgspec.Struct, tag=True, frozen=True):
+    """Sign for public host keys of ours (OpenSSH's PROTOCOL, hostkeys-prove-00@openssh.com)."""
+
+    id: int
+    keys: list[bytes]
+
+
 class Ended(msgspec.Struct, tag=True, frozen=True):
     """The connection ends; `why` is for the log, cut to a line."""
 
@@ -79,10 +132,21 @@ class Verdict(msgspec.Struct, tag=True, frozen=True):
     accepted: bool
 
 
-class Granted(msgspec.Struct, tag=True, frozen=True):
-    """A session: with it come the stream, the error stream and the control channel."""
+class Proven(msgspec.Struct, tag=True, frozen=True):
+    """A signature blob for each key that was asked about; none at all where one is not ours."""
 
     id: int
+    signatures: list[bytes]
+
+
+class Granted(msgspec.Struct, tag=True, frozen=True):
+    """A session: with it come the stream, the error stream and the control channel.
+
+    `pty` is whether a terminal may be had; the session itself refuses one all the same.
+    """
+
+    id: int
+    pty: bool = True
 
 
 class Denied(msgspec.Struct, tag=True, frozen=True):
@@ -91,8 +155,8 @@ class Denied(msgspec.Struct, tag=True, frozen=True):
     id: int
 
 
-Ask_ = Exchange | Proof | Ask | Ended
-Grant = Signed | Verdict | Granted | Denied
+Ask_ = Exchange | Proof | ProveKeys | Ask | Ended
+Grant = Signed | Verdict | Proven | Granted | Denied
 
 
 class Pty(msgspec.Struct, tag=True, frozen=True):

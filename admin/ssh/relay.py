@@ -13,6 +13,7 @@ from typing import Any
 import asyncssh
 
 from admin.ssh.frame import Channel
+from admin.ssh.idle import Idle
 from admin.ssh.protocol import (
     Environment,
     Execute,
@@ -35,7 +36,9 @@ SUBSYSTEMS = frozenset({"sftp"})
 class Relay(asyncssh.SSHServerSession[bytes]):
     """Hands requests on and moves bytes; holds no decision."""
 
-    def __init__(self, descriptors: list[int], gate: "Gate") -> None:
+    def __init__(
+        self, descriptors: list[int], gate: "Gate", *, pty: bool = True, idle: float = 0
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         stream, errors, control = (socket.socket(fileno=number) for number in descriptors)
         for one in (stream, errors, control):
@@ -43,6 +46,8 @@ class Relay(asyncssh.SSHServerSession[bytes]):
         self._stream, self._errors = stream, errors
         self._control: Channel[ToSession, Exited] = Channel(control, Exited)
         self._gate = gate
+        self._pty = pty
+        self._idle = Idle(idle, self._warn, self._idled)
         self._open = {stream, errors}
         self._pending = b""
         self._input_ended = False
@@ -50,6 +55,7 @@ class Relay(asyncssh.SSHServerSession[bytes]):
         self._exited: Exited | None = None
         self._channel: Any = None
         self._closed = False
+        self._terminal = False
 
     def connection_made(self, chan: Any) -> None:
         """Take the channel."""
@@ -58,7 +64,10 @@ class Relay(asyncssh.SSHServerSession[bytes]):
         self._gate.add(self)
 
     def pty_requested(self, term_type: Any, term_size: Any, term_modes: Any) -> bool:
-        """Hand the terminal on."""
+        """Hand the terminal on, where the login may have one."""
+        if not self._pty:
+            return False
+        self._terminal = True
         cols, rows = term_size[:2]
         return self._tell(Pty(str(term_type)[:64], rows, cols, dict(term_modes)))
 
@@ -78,6 +87,7 @@ class Relay(asyncssh.SSHServerSession[bytes]):
         """Begin to move bytes."""
         self._loop.add_reader(self._control.fileno(), self._told)
         self._read_on()
+        self._idle.start()
 
     def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
         """Hand the new size on."""
@@ -93,6 +103,7 @@ class Relay(asyncssh.SSHServerSession[bytes]):
 
     def data_received(self, data: bytes, datatype: Any) -> None:
         """Write to the session; what does not fit waits, and the channel with it."""
+        self._idle.touch()
         self._pending += data
         self._write_on()
 
@@ -118,6 +129,7 @@ class Relay(asyncssh.SSHServerSession[bytes]):
         if self._closed:
             return
         self._closed = True
+        self._idle.stop()
         self._gate.discard(self)
         for one in (self._stream, self._errors, self._control):
             self._loop.remove_reader(one.fileno())
@@ -170,6 +182,7 @@ class Relay(asyncssh.SSHServerSession[bytes]):
             return
         except OSError:
             data = b""
+        self._idle.touch()
         if not data:
             self._open.discard(source)
             self._read_on()
@@ -178,6 +191,15 @@ class Relay(asyncssh.SSHServerSession[bytes]):
             self._channel.write_stderr(data)
         else:
             self._channel.write(data)
+
+    def _warn(self, left: float) -> None:
+        """Tell a terminal that nothing happens in it; bytes of a command are left alone."""
+        if self._terminal and not self._closed:
+            self._channel.write(f"\r\nsheltie: idle, closed in {left:g} s\r\n".encode())
+
+    def _idled(self) -> None:
+        if not self._closed:
+            self._channel.close()
 
     def _write_on(self) -> None:
         if self._closed:

@@ -32,11 +32,24 @@ _CURVES: dict[str, tuple[ec.EllipticCurve, hashes.HashAlgorithm]] = {
     "nistp384": (ec.SECP384R1(), hashes.SHA384()),
     "nistp521": (ec.SECP521R1(), hashes.SHA512()),
 }
-_USER_PRESENT = 0x01  # PROTOCOL.u2f: the flag that the token was touched
+# PROTOCOL.u2f: the token was touched; its user was verified (PIN, fingerprint).
+_USER_PRESENT = 0x01
+_USER_VERIFIED = 0x04
 
 
-def verify(blob: bytes, algorithm: str, signature: bytes, data: bytes) -> bool:
-    """Return whether `signature`, of exactly `algorithm`, by the key `blob` covers `data`."""
+def verify(
+    blob: bytes,
+    algorithm: str,
+    signature: bytes,
+    data: bytes,
+    *,
+    touch: bool = True,
+    user: bool = False,
+) -> bool:
+    """Return whether `signature`, of exactly `algorithm`, by the key `blob` covers `data`.
+
+    A FIDO token must say that it was touched (`touch`), that it verified its user (`user`).
+    """
     try:
         kind = parse_blob(blob)
         reader = Reader(signature)
@@ -44,7 +57,8 @@ def verify(blob: bytes, algorithm: str, signature: bytes, data: bytes) -> bool:
         if inner != algorithm or algorithm not in ALGORITHMS[kind]:
             return False
         if kind.startswith("sk-"):
-            return _verify_token(kind, blob, reader, data)
+            needed = touch * _USER_PRESENT | user * _USER_VERIFIED
+            return _verify_token(kind, blob, reader, data, needed)
         value = reader.string()
         reader.end()
         return _verify(kind, blob, algorithm, value, data)
@@ -78,11 +92,11 @@ def _verify_ecdsa(curve: str, point: bytes, value: bytes, data: bytes) -> None:
     key.verify(encode_dss_signature(r, s), data, ec.ECDSA(digest))
 
 
-def _verify_token(kind: str, blob: bytes, signature: Reader, data: bytes) -> bool:
+def _verify_token(kind: str, blob: bytes, signature: Reader, data: bytes, needed: int) -> bool:
     """Verify a FIDO signature: over the hash of the application, flags, counter, hash of data."""
     value, flags, counter = signature.string(), signature.byte(), signature.take(4)
     signature.end()
-    if not flags & _USER_PRESENT:
+    if flags & needed != needed:
         return False
     reader = Reader(blob)
     reader.string()

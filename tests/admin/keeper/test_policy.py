@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from admin.keeper import policy
 from admin.keeper.policy import KEYS_BYTES, NOBODY
+from admin.ssh.control import Limits
 from contract.keyline import parse_plain
 from contract.userdata import LIMIT
 from tests.admin.keeper.keys import key_line, user_data
 
-RESTRICTED = f'command="id" {key_line(1)}'
+RESTRICTED = f'environment="A=b" {key_line(1)}'
 CASES = [
     (None, "there is no user-data: nobody can log in"),
     (b"", "user-data is empty: nobody can log in"),
@@ -69,11 +70,10 @@ def test_what_lets_nobody_in_is_said_once(raw: bytes | None, problem: str) -> No
 
 @given(documents.map(lambda one: json.dumps(one).encode()) | st.binary(max_size=200) | st.none())
 def test_any_user_data_is_judged(raw: bytes | None) -> None:
-    """Nothing raises, keys are plain and usable, and without one a sentence says so."""
+    """Nothing raises, keys are usable, and without one a sentence says so."""
     judged = policy.read(raw)
 
     assert [parse_plain(key.text) for key in judged.keys] == list(judged.keys)
-    assert all(not key.options for key in judged.keys)
     assert bool(judged.keys) != any(one.endswith(NOBODY) for one in judged.problems)
     assert all(problem.isprintable() for problem in judged.problems)
 
@@ -115,22 +115,66 @@ def test_a_bad_address_is_a_problem_and_leaves_it_open() -> None:
     assert "sheltie.listen" in judged.problems[0]
 
 
+def test_options_go_with_their_line() -> None:
+    """What a key line restricts reaches the monitor as it stands."""
+    line = f'from="10.0.0.0/8",no-pty {key_line(1)}'
+    judged = policy.read(user_data(line))
+
+    assert judged.lines == (line,)
+    assert judged.asked(usable=True)["keys"] == [line]
+    assert judged.asked(usable=False) == {"keys": []}
+
+
+def test_what_the_monitor_is_told() -> None:
+    """CAs, the command, Instance Connect, algorithms and limits, in the monitor's names."""
+    document = {
+        "ssh": {
+            "trusted_user_ca_keys": [key_line(2)],
+            "authorized-keys-command": "/bin/x %u",
+            "authorized_keys_command_user": "x",
+            "ciphers": ["+aes128-ctr"],
+        },
+        "sheltie": {
+            "ssh-profile": "strict",
+            "ec2-instance-connect": True,
+            "ssh-limits": {"max-sessions": 3, "exempt": ["10.0.0.0/8"]},
+        },
+    }
+    judged = policy.read(json.dumps(document).encode())
+    asked = judged.asked(usable=True)
+
+    assert judged.problems == ()
+    assert asked["authorities"] == [key_line(2)]
+    assert (asked["keys_command"], asked["keys_command_user"]) == ("/bin/x %u", "x")
+    assert asked["instance_connect"]
+    assert (judged.algorithms().profile, judged.algorithms().ciphers) == ("strict", ["+aes128-ctr"])
+    assert (judged.limits().sessions, judged.limits().exempt) == (3, ["10.0.0.0/8"])
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("sheltie", "words"),
     [
-        ("trusted-user-ca-keys", [key_line(1)]),
-        ("authorized_keys_command", "/bin/x"),
-        ("authorized-keys-command-user", "x"),
-        ("ciphers", ["aes"]),
-        ("key-exchange-algorithms", ["x"]),
-        ("macs", ["x"]),
+        ({"ssh-limits": {"max-sessions": 0}}, "must be a number from 1"),
+        ({"ssh-limits": {"max-sessions": "3"}}, "must be a number"),
+        ({"ssh-limits": {"max-sessions": True}}, "must be a number"),
+        ({"ssh-limits": {"max-nonsense": 3}}, "unknown key"),
+        ({"ssh-limits": [3]}, "must be an object"),
+        ({"ssh-limits": {"exempt": "10.0.0.0/8"}}, "list of strings"),
+        ({"ec2-instance-connect": "yes"}, "true or false"),
+        ({"ssh-profile": 1}, "must be a string"),
+        ({"nonsense": 1}, "unknown key"),
     ],
 )
-def test_what_is_not_in_force_is_said(name: str, value: object) -> None:
-    """Nothing of upstream's is left out in silence."""
-    judged = policy.read(json.dumps({"ssh": {name: value}}).encode())
+def test_an_unusable_wish_is_named_and_the_default_counts(
+    sheltie: dict[str, object], words: str
+) -> None:
+    """The door opens as if it did not stand there."""
+    raw = json.dumps({"ssh": {"authorized-keys": [key_line(1)]}, "sheltie": sheltie})
+    judged = policy.read(raw.encode())
 
-    assert f"ssh.{name.replace('_', '-')} is not in force" in judged.problems[0]
+    assert words in judged.problems[0]
+    assert judged.limits() == Limits()
+    assert len(judged.keys) == 1
 
 
 def test_as_many_keys_as_user_data_holds_are_judged_at_once() -> None:

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from admin.ssh.client import MonitorLink
 from admin.ssh.control import Configure, Event, Ready
@@ -51,18 +52,19 @@ class Door:
         self.events.append(event)
         self.happened.set()
 
-    async def configure(self, *keys: str) -> Ready:
-        """Let exactly `keys` in."""
+    async def configure(self, *keys: str, **others: Any) -> Ready:
+        """Let exactly `keys` in; `others` are fields of Configure."""
+        where = str(self.directory / "etc/ssh")
         return await self.link.configure(
-            Configure(USER, list(keys), [("127.0.0.1", 0)], str(self.directory / "etc/ssh"))
+            Configure(USER, list(keys), [("127.0.0.1", 0)], where, **others)
         )
 
-    async def wait_for(self, what: str) -> Event:
-        """Wait until an event of this kind was heard."""
+    async def wait_for(self, what: str, detail: str = "") -> Event:
+        """Wait until an event of this kind was heard, with `detail` in its detail."""
         async with asyncio.timeout(20):
             while True:
                 for event in self.events:
-                    if event.what == what:
+                    if event.what == what and detail in event.detail:
                         return event
                 self.happened.clear()
                 await self.happened.wait()

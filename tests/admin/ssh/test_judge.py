@@ -8,14 +8,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from admin.ssh.blobs import Reader, string
-from admin.ssh.hostkeys import HostKey, load_or_make
-from admin.ssh.judge import TRIES_MAX, Judge, Policy
+from admin.ssh.hostkeys import ED25519, NAMES, HostKey, load, make
+from admin.ssh.judge import TRIES_MAX, Judge
+from admin.ssh.policy import Entry, Policy
 from admin.ssh.protocol import Exchange, Proof
 from admin.ssh.userkeys import verify
 from contract.errors import RefusedError
 from contract.keyline import parse
 
 OURS = b"SSH-2.0-Sheltie"
+NOW = 1_800_000_000.0
 
 
 class User:
@@ -45,7 +47,8 @@ class User:
 @pytest.fixture
 def host_key(tmp_path: Path) -> HostKey:
     """A host key of this server."""
-    (key,), problems = load_or_make(tmp_path / "keys")
+    problems: list[str] = []
+    key = make(tmp_path / "keys", ED25519, problems)
     assert problems == []
     return key
 
@@ -59,8 +62,8 @@ def user() -> User:
 @pytest.fixture
 def judge(host_key: HostKey, user: User) -> Judge:
     """A judge that lets `user` in as `op`."""
-    policy = Policy.of("op", [user.line])
-    return Judge(OURS, [host_key], lambda: policy)
+    policy = Policy("op", [Entry(user.line)])
+    return Judge([host_key], lambda: policy, lambda: NOW)
 
 
 def exchange(
@@ -88,7 +91,7 @@ def test_an_honest_login_sets_the_mark(judge: Judge, host_key: HostKey, user: Us
 
     assert judge.prove(user.proof(session)).accepted
     assert judge.login is not None
-    assert judge.login.key == user.line
+    assert judge.login.admission.key == user.line
 
 
 def test_a_foreign_host_key_is_not_signed_for(judge: Judge, user: User) -> None:
@@ -142,7 +145,7 @@ def test_data_of_another_shape_is_not_signed(
 def test_authentication_before_the_exchange_is_refused(judge: Judge, user: User) -> None:
     """There is no session id to sign yet."""
     with pytest.raises(RefusedError, match="before the key exchange"):
-        judge.prove(user.proof(b""))
+        judge.begin(user.proof(b""))
 
 
 def test_a_probe_is_no_proof(judge: Judge, host_key: HostKey, user: User) -> None:
@@ -211,15 +214,15 @@ def test_tries_are_counted(judge: Judge, host_key: HostKey) -> None:
     """After MaxAuthTries the connection is dropped."""
     session = judge.exchange(exchange(host_key.blob)).hash
     for _ in range(TRIES_MAX):
-        judge.prove(User().proof(session))
+        judge.begin(User().proof(session))
     with pytest.raises(RefusedError, match="too many"):
-        judge.prove(User().proof(session))
+        judge.begin(User().proof(session))
 
 
 def test_keys_that_are_replaced_count_at_once(host_key: HostKey, user: User) -> None:
     """The judge asks for the current policy at each proof."""
-    policies = [Policy.of("op", [user.line]), Policy.of("op", [])]
-    judge = Judge(OURS, [host_key], lambda: policies.pop(0))
+    policies = [Policy("op", [Entry(user.line)]), Policy("op")]
+    judge = Judge([host_key], lambda: policies.pop(0), lambda: NOW)
     session = judge.exchange(exchange(host_key.blob)).hash
 
     assert judge.prove(Proof(1, "op", user.line.blob)).accepted
@@ -231,9 +234,11 @@ def test_a_damaged_host_key_is_replaced_and_said(tmp_path: Path) -> None:
     path = tmp_path / "ssh_host_ed25519_key"
     path.write_text("damaged")
     path.chmod(0o600)
-    keys, problems = load_or_make(tmp_path)
+    keys, problems = load(tmp_path, NOW)
+    make(tmp_path, ED25519, problems)
 
-    assert len(keys) == 1
+    assert keys == {}
+    assert list(load(tmp_path, NOW)[0]) == [ED25519]
     assert "ssh_host_ed25519_key" in problems[0]
     assert (tmp_path / "ssh_host_ed25519_key.unusable").read_text() == "damaged"
 
@@ -241,9 +246,10 @@ def test_a_damaged_host_key_is_replaced_and_said(tmp_path: Path) -> None:
 def test_an_unwritable_directory_gives_a_key_in_memory(tmp_path: Path) -> None:
     """A host key that cannot be stored is made all the same, and said loudly."""
     (tmp_path / "file").write_text("")
-    keys, problems = load_or_make(tmp_path / "file" / "below")
+    problems: list[str] = []
+    keys = [make(tmp_path / "file" / "below", name, problems) for name in NAMES[:2]]
 
-    assert len(keys) == 1
+    assert [key.algorithms[0] for key in keys] == ["ssh-ed25519", "ecdsa-sha2-nistp256"]
     assert any("could not be stored" in problem for problem in problems)
 
 
