@@ -18,7 +18,7 @@ from admin.ssh.control import Event, Limits
 from admin.ssh.frame import Channel
 from admin.ssh.judge import Judge
 from admin.ssh.limits import Outcome
-from admin.ssh.nursery import Nursery
+from admin.ssh.nursery import Spawner
 from admin.ssh.policy import Entry
 from admin.ssh.protocol import (
     VERSION,
@@ -49,8 +49,8 @@ GREETING_SIZE = 8
 class House:
     """What all connections share. `more` asks the keys command, where there is one."""
 
-    listeners: Nursery
-    sessions: Nursery
+    listeners: Spawner
+    sessions: Spawner
     limits: Limits
     tell: Callable[[Event], None]
     more: Callable[[bytes], Awaitable[Sequence[Entry]] | None]
@@ -142,7 +142,8 @@ class Connection:
         """Say why nobody was let in: one line for a connection, however many keys it tried."""
         last = self._judge.refused[-1]
         others = len({one.key for one in self._judge.refused} - {last.key})
-        why = f"{last.why} (and {others} other keys)" if others else last.why
+        why = "; ".join(dict.fromkeys(one.why for one in self._judge.refused))
+        why += f" ({others} other keys too)" if others else ""
         self._house.tell(Event("refused", self.address, last.user, last.key, detail=why))
 
     def _later(self, seconds: float, action: Callable[[], None]) -> None:

@@ -6,14 +6,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from admin.ssh.frame import Channel
 from admin.ssh.zygote import Spawn, Spawned
 from contract.errors import UnavailableError, UsageError
 
-__all__ = ["Nursery"]
+__all__ = ["Nursery", "Spawner"]
 
 SPAWN_SECONDS = 10
+
+
+class Spawner(Protocol):
+    """Whatever makes processes: a nursery, or its twin in tests."""
+
+    async def spawn(self, task: bytes, descriptors: Sequence[int]) -> int:
+        """Return the pidfd of a new child that holds copies of `descriptors`."""
 
 
 class Nursery:

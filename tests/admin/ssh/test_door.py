@@ -203,40 +203,6 @@ async def test_nothing_is_forwarded(door: Door, what: str) -> None:
     assert done.code == (255 if what.startswith(("-R", "-W")) else 0)
 
 
-async def test_the_listener_has_no_privilege(door: Door) -> None:
-    """The process that serves a connection is nobody, without capabilities or a way to new ones."""
-    argv = door.argv("echo in; cat")
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    await process.stdout.readline()
-    found = [fields for fields in _statuses() if fields["listener"]]
-    process.stdin.close()
-    await process.wait()
-
-    assert found
-    for fields in found:
-        assert set(fields["Uid"].split()) & {"0"} == set()
-        assert {int(fields[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")} == {0}
-        assert fields["NoNewPrivs"] == "1"
-
-
-def _statuses() -> list[dict[str, str]]:
-    """Return /proc/PID/status of every process of ours, with `listener` where it is one."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (path / "cmdline").read_bytes()
-            text = (path / "status").read_text()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        fields = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-        fields["listener"] = "yes" if b"listen_zygote" in words else ""
-        found.append(fields)
-    return found
-
-
 async def test_the_end_of_the_monitor_is_the_end_of_everything(door: Door) -> None:
     """When the keeper's channel closes, listeners and sessions are gone."""
     argv = door.argv("echo $$; exec sleep 300")
