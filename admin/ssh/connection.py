@@ -146,6 +146,11 @@ class Connection:
         why += f" ({others} other keys too)" if others else ""
         self._house.tell(Event("refused", self.address, last.user, last.key, detail=why))
 
+    def _refuse(self, why: str) -> None:
+        """End a connection for what it asked."""
+        self._judge.refuse(why)
+        self.drop(why, Outcome.FAILED)
+
     def _later(self, seconds: float, action: Callable[[], None]) -> None:
         self._timers.append(self._loop.call_later(seconds, action))
 
@@ -232,8 +237,7 @@ class Connection:
         except BlockingIOError:
             return
         except (SheltieError, OSError) as error:
-            self._house.tell(Event("refused", self.address, detail=str(error)))
-            self.drop(str(error), Outcome.FAILED)
+            self._refuse(str(error))
 
     def _handle(self, message: Ask_, channel: "Channel[Grant, Ask_]") -> None:
         match message:
@@ -264,7 +268,7 @@ class Connection:
                     self._rest()
                 channel.send(verdict)
             except (SheltieError, OSError) as error:
-                self.drop(str(error), Outcome.FAILED)
+                self._refuse(str(error))
 
     def _certificate(self) -> str:
         login = self._judge.login
@@ -275,7 +279,7 @@ class Connection:
         """Start a session, but only on the mark that our own verification set."""
         login = self._judge.login
         if login is None:
-            self.drop("a session before authentication", Outcome.FAILED)
+            self._refuse("refused to the listener: a session before authentication")
             return
         if len(self.shown) + self._starting >= self._house.limits.sessions:
             with contextlib.suppress(OSError):  # the listener is gone

@@ -134,6 +134,11 @@ class Judge:
         self.refused.append(Refusal(_plain(ask.user), fingerprint(ask.key), why))
         return Verdict(ask.id, accepted=False)
 
+    def refuse(self, why: str) -> None:
+        """Note why the whole connection is refused."""
+        last = self.refused[-1] if self.refused else Refusal("", "", "")
+        self.refused.append(Refusal(last.user, last.key, why))
+
     def _proven(self, ask: Proof, found: Admission | None) -> bool:
         """Whether the message says what the ask says, and the signature covers it."""
         try:

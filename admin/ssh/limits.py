@@ -16,7 +16,7 @@ from admin.ssh.sources import Sources, address_of
 __all__ = ["Gatekeeper", "Outcome", "Throttle", "source_of"]
 
 SOURCES_MAX = 4096
-"""Remembered sources with a penalty: the one that is free soonest is forgotten first."""
+"""Remembered sources with a penalty: those that are free soonest are forgotten first."""
 
 
 EVERYBODY_COUNTS = Sources(())
@@ -122,7 +122,8 @@ class Gatekeeper:
         if len(self._debts) > SOURCES_MAX:
             self._debts = {name: end for name, end in self._debts.items() if end > now}
         if len(self._debts) > SOURCES_MAX:
-            del self._debts[min(self._debts, key=self._debts.__getitem__)]
+            worst = sorted(self._debts, key=self._debts.__getitem__)[SOURCES_MAX // 2 :]
+            self._debts = {name: self._debts[name] for name in worst}
 
 
 @dataclass

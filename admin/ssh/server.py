@@ -168,7 +168,8 @@ class _Door(asyncssh.SSHServer):
         except (SheltieError, OSError, TimeoutError):
             granted = None
         if granted is None:
-            return False
+            # Not False: from a coroutine the library takes that for a session.
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "no session")
         return Relay(granted[1], self._connection.gate, pty=granted[0].pty, idle=self._task.idle)
 
 

@@ -52,6 +52,10 @@ class Crib:
         """Keep copies of the descriptors; a sleeping program stands for the child."""
         self.tasks.append(task)
         self.got.put_nowait([os.dup(one) for one in descriptors])
+        return self.child()
+
+    def child(self) -> int:
+        """Start a child and return its pidfd."""
         self.children.append(subprocess.Popen(["sleep", "60"]))
         return os.pidfd_open(self.children[-1].pid)
 
