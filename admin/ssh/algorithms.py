@@ -22,8 +22,6 @@ KEX: Final = (
     "ecdh-sha2-nistp256",
     "ecdh-sha2-nistp384",
     "ecdh-sha2-nistp521",
-    "diffie-hellman-group16-sha512",
-    "diffie-hellman-group18-sha512",
 )
 CIPHERS: Final = (
     "chacha20-poly1305@openssh.com",
@@ -73,7 +71,7 @@ PROFILES: Final = {
         ciphers=["aes256-gcm@openssh.com", "aes128-gcm@openssh.com"],
         macs=list(MACS[:2]),
         host_keys=["ssh-ed25519"],
-        signatures=["ssh-ed25519", "sk-ssh-ed25519@openssh.com"],
+        signatures=list(SIGNATURES),
     ),
 }
 FIPS_KEX: Final = ["mlkem768nistp256-sha256", "mlkem1024nistp384-sha384", *KEX[5:]]
