@@ -22,6 +22,7 @@ from contract.errors import FailedError, MachineError, SheltieError, UsageError
 __all__ = ["KeysCommand"]
 
 SECONDS = 10.0
+ENDING_SECONDS = 2.0
 OUTPUT_MAX = 256 * 1024
 AT_ONCE = 8
 """Programs at the same time: strangers cause them."""
@@ -96,11 +97,19 @@ class KeysCommand:
             raise _failed(f"took longer than {SECONDS:g} s") from error
         finally:
             if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                await _end(process)
         if status:
             raise _failed(f"ended with status {status}")
         return data.decode(errors="replace")
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill the program with all that it started, and let its last words go."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):  # what left its process group holds the pipe
+        async with asyncio.timeout(ENDING_SECONDS):
+            await process.communicate()
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:
