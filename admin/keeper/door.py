@@ -186,6 +186,10 @@ class Door:
 
     def _heard(self, heard: Event) -> None:
         """Log what the monitor saw, and keep refusals for the status."""
+        if heard.what == "host-key":
+            keys = (*self.report.host_keys, heard.detail)
+            self.report = replace(self.report, host_keys=tuple(dict.fromkeys(keys)))
+            return
         fields = {"peer": heard.peer, "user": heard.user, "key": heard.key}
         _log.info(event(heard.what, **fields, session=heard.session, detail=heard.detail))
         if heard.what == "refused":

@@ -129,6 +129,7 @@ class Monitor:
         problems: list[str] = []
         key = await asyncio.to_thread(hostkeys.make, directory, hostkeys.RSA, problems)
         self._keys.setdefault(hostkeys.RSA, key)
+        self._send(Event("host-key", "", detail=key.text))
         self._key_problems += problems
         for problem in problems:
             self._send(Event("problem", "", detail=problem))

@@ -241,7 +241,8 @@ class TestServe:
         again = admin("rpc", *site.state, stdin='{"id": 1, "method": "host-keys"}\n').stdout
 
         assert "admin serve" in told
-        assert json.loads(keys)["result"]["keys"] == json.loads(again)["result"]["keys"]
+        before, after = (json.loads(each)["result"]["keys"] for each in (keys, again))
+        assert after[: len(before)] == before  # RSA's comes a moment later
         assert site.output("echo in") == "in\n"
 
     def test_a_taken_port(self, site: Site) -> None:
