@@ -151,11 +151,34 @@ def status(
 
 
 @app.command()
+def check(
+    context: typer.Context,
+    state: State = None,
+    json: Annotated[bool, typer.Option("--json", help="The rpc's own form.")] = False,
+) -> None:
+    """Knock at the door with another SSH implementation, through the real port.
+
+    Version, key exchange, the stored host key, no way in by `none` or by a strange key. Exit status
+    1 if anything is otherwise; `admin status` shows the last result.
+    """
+    from admin.keeper import client, place
+
+    found = client.ask_check(place.socket_path(state or context.obj))
+    if json:
+        from msgspec import json as encoder
+
+        sys.stdout.write(encoder.encode(found).decode() + "\n")
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in found.seen))
+    raise typer.Exit(int(not found.ok))
+
+
+@app.command()
 def rpc(context: typer.Context, state: State = None) -> None:
     """Ask the keeper: JSON lines in, JSON lines out.
 
-    For programs. `{"id": 1, "method": "status"}` and `{"id": 2, "method": "host-keys"}` are known;
-    each line gets one reply with its id.
+    For programs. The methods are `status`, `host-keys` and `check`, as in
+    `{"id": 1, "method": "status"}`; each line gets one reply with its id.
     """
     from admin.keeper import client, place
 

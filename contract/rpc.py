@@ -1,7 +1,8 @@
 """The rpc between control and admin: `admin rpc` reads requests and writes replies, a line each.
 
-Lines are JSON objects of at most LINE_MAX bytes. Methods so far: `status` (an AdminStatus) and
-`host-keys` (a HostKeys). A request that is not understood gets an error reply, never silence.
+Lines are JSON objects of at most LINE_MAX bytes. Methods so far: `status` (an AdminStatus),
+`host-keys` (a HostKeys) and `check` (a CheckShown). A request that is not understood gets an error
+reply, never silence.
 """
 
 from typing import Any, Final
@@ -14,6 +15,7 @@ __all__ = [
     "KEYS_MAX",
     "LINE_MAX",
     "AdminStatus",
+    "CheckShown",
     "Fault",
     "HostKeys",
     "KeyShown",
@@ -85,6 +87,15 @@ class RefusalShown(msgspec.Struct, frozen=True, omit_defaults=True):
     why: str = ""
 
 
+class CheckShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the door's self-check saw, the last line what failed. `when` is RFC 3339 UTC."""
+
+    when: str
+    where: str
+    ok: bool
+    seen: list[str] = []
+
+
 class AdminStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the door stands. `ready` means that the SSH server answers and somebody may log in."""
 
@@ -95,6 +106,7 @@ class AdminStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     keys: list[KeyShown] = []
     sessions: list[SessionShown] = []
     refusals: list[RefusalShown] = []
+    check: CheckShown | None = None
     problems: list[str] = []
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import socket
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from contract.errors import SheltieError, UnavailableError, UsageError
 from contract.rpc import (
     LINE_MAX,
     AdminStatus,
+    CheckShown,
     Fault,
     Reply,
     Request,
@@ -20,9 +21,11 @@ from contract.rpc import (
     encode,
 )
 
-__all__ = ["ask_status", "relay"]
+__all__ = ["ask_check", "ask_status", "relay"]
 
 ANSWER_SECONDS = 30.0
+
+Answer = TypeVar("Answer")
 
 
 class Conversation:
@@ -89,10 +92,19 @@ def _relay(conversation: Conversation, requests: IO[bytes], replies: IO[bytes]) 
 
 def ask_status(path: Path) -> AdminStatus:
     """Return the keeper's status. Raises SheltieError."""
+    return _ask(path, "status", AdminStatus)
+
+
+def ask_check(path: Path) -> CheckShown:
+    """Have the keeper check its door, and return what was seen. Raises SheltieError."""
+    return _ask(path, "check", CheckShown)
+
+
+def _ask(path: Path, method: str, answer: type[Answer]) -> Answer:
     with contextlib.closing(Conversation(path)) as conversation:
-        reply = decode_reply(conversation.ask(encode(Request(1, "status"))))
+        reply = decode_reply(conversation.ask(encode(Request(1, method))))
     try:
-        return msgspec.convert(reply.result, AdminStatus)
+        return msgspec.convert(reply.result, answer)
     except msgspec.ValidationError as error:
         raise UsageError(f"invalid rpc reply: {error}", code="RPC_MESSAGE") from error
 

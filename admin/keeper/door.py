@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from admin.boot.machine import Booted, boot
-from admin.keeper import policy
+from admin.keeper import checking, policy
 from admin.keeper.log import event
 from admin.keeper.report import Report
 from admin.ssh.client import MonitorLink
@@ -20,7 +20,7 @@ from admin.ssh.control import Configure, Event, Ready
 from contract.address import format_address
 from contract.durable import read_file
 from contract.errors import MachineError, SheltieError, UnavailableError
-from contract.rpc import RefusalShown, SessionShown
+from contract.rpc import CheckShown, RefusalShown, SessionShown
 from contract.userdata import LIMIT, UserData
 
 __all__ = ["Boot", "Delay", "Door", "Wishes"]
@@ -69,6 +69,7 @@ class Door:
         self._booted: Booted | None = None
         self._link: MonitorLink | None = None
         self._addresses: list[tuple[str, int]] = []
+        self._checking = asyncio.Lock()
         self.report = Report(user="")
 
     def changed(self) -> None:
@@ -83,6 +84,22 @@ class Door:
             return (await self._link.status()).sessions
         except SheltieError:
             return []
+
+    async def check(self) -> CheckShown:
+        """Have the door looked at from outside, and keep the result for the status.
+
+        Raises UnavailableError (DOOR_NOT_READY), TimedOutError, FailedError (CHECK_FAILED).
+        """
+        async with self._checking:  # one at a time: each knocks as a stranger
+            report = self.report
+            if report.trouble or not report.listen:
+                raise UnavailableError(
+                    f"there is no door to check: {report.trouble}", code="DOOR_NOT_READY"
+                )
+            shown = await checking.run(report.listen[0], report.user, self._wishes.host_keys)
+            self.report = replace(self.report, check=shown)
+        _log.info(event("check", ok=shown.ok, where=shown.where, seen=shown.seen[-1]))
+        return shown
 
     async def run(self) -> None:
         """Keep the monitor running until cancelled, which ends it."""

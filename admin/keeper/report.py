@@ -10,6 +10,7 @@ from contract.keyline import KeyLine
 from contract.rpc import (
     KEYS_MAX,
     AdminStatus,
+    CheckShown,
     HostKeys,
     KeyShown,
     RefusalShown,
@@ -33,7 +34,8 @@ class Report:
     """A moment of the door. `trouble` is why the SSH server does not answer; empty when it does.
 
     `others` is how many CAs and commands may let somebody in besides keys; `since` is RFC 3339 UTC:
-    since when it is as it is; `refusals` are the last ones, the newest at the end.
+    since when it is as it is; `refusals` are the last ones, the newest at the end; `check` is what
+    the last self-check saw.
     """
 
     user: str
@@ -46,6 +48,7 @@ class Report:
     trouble: str = "the SSH server is starting"
     problems: tuple[str, ...] = ()
     refusals: tuple[RefusalShown, ...] = ()
+    check: CheckShown | None = None
 
     def refused(self, refusal: RefusalShown) -> "Report":
         """Return the report with one more refusal."""
@@ -67,6 +70,7 @@ class Report:
             ],
             sessions=list(sessions[:SESSIONS_MAX]),
             refusals=list(self.refusals),
+            check=self.check,
             problems=_short_list((*troubles, *self.problems)),
         )
 

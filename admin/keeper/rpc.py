@@ -12,6 +12,7 @@ from contract.errors import RefusedError, SheltieError, UsageError
 from contract.rpc import (
     LINE_MAX,
     AdminStatus,
+    CheckShown,
     Fault,
     HostKeys,
     Reply,
@@ -24,7 +25,7 @@ __all__ = ["Service"]
 
 _log = logging.getLogger(__name__)
 
-METHODS = ("status", "host-keys")
+METHODS = ("status", "host-keys", "check")
 CONNECTIONS_MAX = 32
 """Callers at once; each is a short-lived `admin rpc` or sheltie."""
 
@@ -80,7 +81,7 @@ class Service:
         except SheltieError as error:
             return fault(request.id, error)
 
-    async def _call(self, request: Request) -> AdminStatus | HostKeys:
+    async def _call(self, request: Request) -> AdminStatus | HostKeys | CheckShown:
         """Run a method. Raises SheltieError."""
         if request.method not in METHODS:
             raise UsageError(f"unknown method {request.method[:40]!r}", code="RPC_METHOD")
@@ -88,6 +89,8 @@ class Service:
             raise UsageError(f"{request.method} takes no parameters", code="RPC_PARAMS")
         if request.method == "host-keys":
             return self._door.report.host_keys_shown()
+        if request.method == "check":
+            return await self._door.check()
         return self._door.report.status(await self._door.sessions())
 
 

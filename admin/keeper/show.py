@@ -38,6 +38,10 @@ def lines(status: AdminStatus) -> Iterator[tuple[str, str]]:
     for one in status.sessions:
         kind = "terminal" if one.tty else "command"
         yield "session", f"{one.user} from {one.peer} since {one.since}, {kind}, {one.key}"
+    if status.check is not None:
+        checked = status.check
+        word = "the door answers as it must" if checked.ok else checked.seen[-1]
+        yield "check", f"{word} ({checked.when}, {checked.where})"
     for refusal in status.refusals:
         who = f"{refusal.user or '-'} from {refusal.peer} at {refusal.when}"
         yield "refused", " ".join(f"{who}: {refusal.why} {refusal.key}".split())

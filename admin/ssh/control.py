@@ -107,7 +107,8 @@ class Event(msgspec.Struct, tag=True, frozen=True):
     """Something happened.
 
     `login`, `session`, `session-end`, `closed` of those who are in; `refused` with the reason for
-    who tried and is not; `dropped` for other strangers, one for each source and minute; `problem`; `host-key`, a public one more.
+    who tried and is not; `dropped` for other strangers, one for each source and minute; `problem`;
+    `host-key`, a public one more.
     """
 
     what: str

@@ -454,5 +454,5 @@ def test_help_tells_a_newcomer() -> None:
     done = admin("--help")
 
     assert done.returncode == 0
-    assert all(word in done.stdout for word in ("serve", "status", "rpc", "sheltie"))
+    assert all(word in done.stdout for word in ("serve", "status", "check", "rpc", "sheltie"))
     assert admin("--version").stdout.count(".") == 2

@@ -340,3 +340,44 @@ def test_every_address_by_itself() -> None:
     assert addresses(("127.0.0.1", 5)) == [("127.0.0.1", 5)]
     assert addresses(None)[0] == ("0.0.0.0", 22)  # noqa: S104  nothing is bound
     assert {port for _, port in addresses(("", 7))} == {7}
+
+
+async def test_the_check_and_its_last_result(tmp_path: Path) -> None:
+    """The keeper knocks at its own door; status shows what it saw, until the next time."""
+    async with running(tmp_path, None) as site:
+        site.write(user_data(site.key))
+        await site.ready()
+        assert site.door.report.status().check is None
+        shown = await site.door.check()
+        assert shown.ok, shown
+        assert site.door.report.status().check == shown
+        (tmp_path / "etc/ssh/ssh_host_ed25519_key.pub").unlink()
+        (tmp_path / "etc/ssh/ssh_host_ecdsa_key.pub").unlink()
+        (tmp_path / "etc/ssh/ssh_host_rsa_key.pub").unlink(missing_ok=True)
+        assert not (await site.door.check()).ok
+        assert site.door.report.check is not None
+        assert not site.door.report.check.ok
+
+
+async def test_a_refusal_is_explained_in_the_status(tmp_path: Path) -> None:
+    """Who, from where, by which key, why: for the operator only."""
+    async with running(tmp_path, None) as site:
+        site.write(user_data(f'from="192.0.2.1" {site.key}'))
+        await site.ready()
+        assert (await site.ssh("true"))[0] == 255
+        await site.until(lambda: bool(site.door.report.refusals))
+        (refusal,) = site.door.report.status().refusals
+
+        assert (refusal.user, refusal.key) == ("root", site.door.report.keys[0].fingerprint)
+        assert "may not be used from 127.0.0.1" in refusal.why
+
+
+async def test_a_ca_alone_is_a_way_in(tmp_path: Path) -> None:
+    """Without any key line: ready, and it says so."""
+    async with running(tmp_path, None) as site:
+        document = {"ssh": {"trusted-user-ca-keys": [site.key]}}
+        site.write(json.dumps(document).encode())
+        await site.ready()
+
+        assert site.door.report.others == 1
+        assert not site.has_problem("nobody can log in")
