@@ -18,7 +18,7 @@ from tests.admin.ssh.test_confined import children
 pytestmark = [pytest.mark.privileged, pytest.mark.timeout(120)]
 
 SOAK = bool(os.environ.get("SHELTIE_SOAK"))
-RACES = 1000 if SOAK else 60
+RACES = 1000 if SOAK else 300
 
 
 def connect(door: Door, source: str = "127.0.0.1") -> socket.socket:
