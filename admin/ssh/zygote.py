@@ -38,11 +38,14 @@ def serve(channel: "Channel[Spawned, Spawn]", work: Work) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (received := channel.receive()) is not None:
         request, descriptors = received
+        # Not reaped before its pidfd is open: a child may end at once.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
         pid = os.fork()
         if not pid:
             channel.close()
             _child(work, request.task, descriptors)
         pidfd = os.pidfd_open(pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         for descriptor in descriptors:
             os.close(descriptor)
         channel.send(Spawned(request.id), [pidfd])
@@ -51,6 +54,7 @@ def serve(channel: "Channel[Spawned, Spawn]", work: Work) -> None:
 
 def _child(work: Work, task: bytes, descriptors: Sequence[int]) -> NoReturn:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
     status = 1
     try:
         status = work(task, descriptors)

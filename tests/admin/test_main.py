@@ -173,6 +173,21 @@ class TestServe:
         with pytest.raises(KeyError):
             pwd.getpwnam("ec2-user")
 
+    def test_check(self, site: Site) -> None:
+        """Each step is a line; what is otherwise is exit status 1; status tells of the last one."""
+        site.start()
+        good = admin("check", *site.state)
+        for kind in ("ed25519", "ecdsa", "rsa"):
+            stored = site.directory / f"state/etc/ssh/ssh_host_{kind}_key.pub"
+            stored.unlink(missing_ok=True)
+        bad = admin("check", "--json", *site.state)
+        shown = admin("status", *site.state).stdout
+
+        assert (good.returncode, good.stdout.count("\n"), good.stderr) == (0, 4, "")
+        assert bad.returncode == 1
+        assert json.loads(bad.stdout)["ok"] is False
+        assert "check: FAILED: the host key" in shown
+
     def test_rpc(self, site: Site) -> None:
         """Lines in, lines out, each with its id, good or bad."""
         site.start()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -140,14 +141,15 @@ async def test_time_outs_at_any_moment_leak_nothing(door: Door) -> None:
     greetings = [b"", b"SSH-2.0-x\r\n", b"SSH-2.0-x\r\n" + bytes(100), b"SSH-2.", b"\xff" * 300]
 
     async def knock(number: int) -> None:
-        try:
+        with suppress(OSError, TimeoutError):
             reader, writer = await asyncio.open_connection(door.host, door.port)
-            writer.write(greetings[number % len(greetings)])
-            if number % 3:
-                await asyncio.wait_for(reader.read(65536), 0.04 + number % 7 / 100)
-            writer.close()
-        except (OSError, TimeoutError):
-            return
+            try:
+                writer.write(greetings[number % len(greetings)])
+                if number % 3:
+                    await asyncio.wait_for(reader.read(65536), 0.04 + number % 7 / 100)
+            finally:
+                writer.close()
+                await writer.wait_closed()
 
     for start in range(0, RACES, 20):
         await asyncio.gather(*(knock(number) for number in range(start, start + 20)))
@@ -155,6 +157,19 @@ async def test_time_outs_at_any_moment_leak_nothing(door: Door) -> None:
 
     assert (await door.ssh("echo in")).out == b"in\n"
     assert await settle(door, before) <= before
+
+
+async def test_peers_that_break_off_are_no_crash(door: Door) -> None:
+    """A reset right after the greeting, or in the middle of the key exchange, is nobody's hole."""
+    for number in range(40):
+        one = connect(door)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        one.sendall(b"SSH-2.0-x\r\n" + bytes(number))
+        await asyncio.sleep(number / 2000)
+        one.close()
+
+    assert (await door.ssh("echo in")).out == b"in\n"
+    assert not [event for event in door.events if "without a word" in event.detail]
 
 
 async def test_too_many_sessions_are_refused(door: Door) -> None:
