@@ -164,7 +164,7 @@ def _opens(text: str) -> Target:
 
 def _listens(text: str) -> Target:
     host, port = _target(text)
-    return host or "localhost", port
+    return host or "*", port  # a bare port is any address (OpenSSH's auth-options.c)
 
 
 def _target(text: str) -> Target:

@@ -141,13 +141,15 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
 
 def test_targets_of_forwards() -> None:
     """Permitopen and permitlisten name what may be reached; the verdict is ready for forwards."""
-    some = options('permitopen="db:5432",permitopen="[::1]:*",permitlisten="8080"')
+    some = options('permitopen="db:5432",permitopen="[::1]:*",permitlisten="localhost:8080"')
 
     assert some.may_open("DB", 5432)
     assert some.may_open("::1", 1)
     assert not some.may_open("db", 22)
     assert some.may_listen("localhost", 8080)
     assert not some.may_listen("192.0.2.1", 8080)
+    assert options('permitlisten="80"').may_listen("192.0.2.1", 80)
+    assert not options('permitlisten="80"').may_listen("192.0.2.1", 81)
     assert not options('permitopen="db:1",no-port-forwarding').may_open("db", 1)
 
 

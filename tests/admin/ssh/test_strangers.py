@@ -10,10 +10,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from msgspec import structs
 
 from admin.ssh.control import Limits
 from tests.admin.ssh.door import Door, make_key
+from tests.admin.ssh.raw import Raw
 from tests.admin.ssh.test_confined import children
 
 pytestmark = [pytest.mark.privileged, pytest.mark.timeout(120)]
@@ -220,6 +223,19 @@ async def test_an_idle_terminal_is_warned_and_closed(door: Door) -> None:
     done = await door.ssh("sleep 30", options=["-tt"])
 
     assert b"sheltie: idle" in done.out
+
+
+async def test_a_client_that_answers_no_more_is_given_up(door: Door) -> None:
+    """Three keep-alives without an answer."""
+    await door.configure(door.key, limits=Limits(keep_alive=0.3))
+    private = serialization.load_ssh_private_key(door.identity.read_bytes(), None)
+    assert isinstance(private, ed25519.Ed25519PrivateKey)
+    with Raw(door.host, door.port).begin() as raw:
+        raw.login(b"root", private)
+
+        assert raw.ended()
+        assert [one for one in raw.seen if b"keepalive@openssh.com" in one]
+    await door.wait_for("closed")
 
 
 async def test_a_connection_without_a_session_is_closed(door: Door) -> None:
