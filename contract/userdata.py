@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from contract import looking
 from contract.address import parse_listen
 from contract.errors import RefusedError, SheltieError
 from contract.keyline import parse, parse_plain
@@ -41,7 +42,7 @@ _SSH_LISTS = (
     "macs",
 )
 _SSH_TEXTS = ("authorized-keys-command", "authorized-keys-command-user")
-_SHELTIE = ("listen", "ssh-profile", "ssh-limits", "ec2-instance-connect")
+_SHELTIE = ("listen", "ssh-profile", "ssh-limits", "ec2-instance-connect", *looking.KEYS)
 _LIMITS: dict[str, tuple[str, int, int]] = {
     "max-startups": ("startups", 1, 10_000),
     "max-startups-rate": ("startups_rate", 0, 100),
@@ -112,6 +113,7 @@ def decode(raw: bytes) -> tuple[UserData, tuple[str, ...]]:
     ssh = _section(document, "ssh", problems)
     own = _section(document, "sheltie", problems)
     lists = {name: _texts(ssh, f"ssh.{name}", name, problems) for name in _SSH_LISTS}
+    problems.extend(f"{one}: sheltie --look is refused" for one in looking.judge(own)[1])
     texts = {name: _text(ssh, f"ssh.{name}", name, problems) for name in _SSH_TEXTS}
     return UserData(
         user=_user(document, problems),

@@ -42,13 +42,23 @@ def _run(arguments: list[str]) -> int:
     if os.geteuid():
         _become_root(arguments)
     kernel.withhold()
+    if asked.report:
+        _report(asked)
     pidfd = host.find()
     shell = None if asked.command else command.Shell(asked.shell)
     environ = command.environment(os.environ)
     terminal = os.isatty(0) and os.isatty(1)
+    look = None
+    if asked.look:
+        from admin.look.confine import Look
+
+        look = Look(secrets=asked.look == "look-secrets")
+        environ = look.environment(environ)
 
     def become() -> NoReturn:
         host.enter(pidfd)
+        if look:
+            look.confine(shell.descriptors() if shell else (), parent=terminal)
         if shell is None:
             command.execute(asked.command, environ)
         shell.execute(environ, interactive=terminal)
@@ -84,6 +94,13 @@ def _attempt(become: Callable[[], NoReturn]) -> int:
     except SheltieError as error:
         command.tell(error.line())
         return error.exit_status
+
+
+def _report(asked: options.Options) -> NoReturn:
+    """Execute the reports' own program: they take modules that a prompt cannot wait for."""
+    secrets = ["--look-secrets"] if asked.look == "look-secrets" else []
+    ours = [sys.executable, "-I", "-m", "admin.report", *secrets]
+    os.execv(sys.executable, [*ours, *asked.command])  # noqa: S606  no shell, on purpose
 
 
 def _become_root(arguments: list[str]) -> NoReturn:

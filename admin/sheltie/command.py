@@ -18,6 +18,7 @@ __all__ = ["CannotExecuteError", "NotFoundOnHostError", "Shell", "environment", 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The host's PATH: what systemd and every Debian or Fedora give root."""
 PROMPT = r"[root@\h(sheltie)]# "
+LOOK_PROMPT = r"[look@\h(sheltie)]$ "
 LOCALE = ("LANG", "LANGUAGE")
 
 
@@ -62,11 +63,15 @@ class Shell:
                 code="SHELL_MISSING",
             )
 
+    def descriptors(self) -> tuple[int, ...]:
+        """Return what is open, and will be executed."""
+        return tuple(one for one in (self.bash, self.busybox) if one >= 0)
+
     def execute(self, environ: Mapping[str, str], *, interactive: bool) -> NoReturn:
         """Become the shell, in the host's namespaces. Raises FailedError (SHELL_FAILED)."""
         variables = {
             **environ,
-            "PS1": PROMPT,
+            "PS1": PROMPT if environ["USER"] == "root" else LOOK_PROMPT,
             # An empty name: the shell keeps its history to itself, none goes to the host's disk.
             "HISTFILE": "",
             # Else bash asks the host's user database, whose modules a static program may not bear.

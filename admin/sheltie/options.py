@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from contract.errors import UsageError
 
-__all__ = ["HELP", "Options", "parse"]
+__all__ = ["HELP", "REPORTS", "Options", "parse"]
 
 SHELLS = ("auto", "bash", "busybox")
+LOOKS = ("look", "look-secrets")
+_REPORTS = "units logs containers pods netstat files environ stacks firewall disk capture"
+REPORTS = frozenset(_REPORTS.split())
+"""First words that are ours, not the host's; behind `--` they are the host's."""
 
 HELP = """\
 Usage: sheltie [OPTIONS] [--] [COMMAND [ARGS...]]
@@ -29,7 +33,17 @@ appears among the host's files.
 Without root, sheltie calls itself by sudo. On a terminal, the shell and commands get a terminal of
 the host's own: job control, Ctrl-Z, fg, Ctrl-C and window changes work.
 
+To read is enough? These change nothing, and the kernel sees to it:
+
+  sheltie --look                   a shell that can read the host, and change nothing
+  sheltie --look less /var/log/syslog
+  sheltie netstat                  a report: units, logs UNIT, containers, pods, netstat, files PID,
+                                   environ PID, stacks PID, firewall, disk, capture; each has --help
+  sheltie -- netstat               the host's command of that name
+
 Options (only before COMMAND):
+  --look                     as an unprivileged uid of its own, all read-only, secrets covered
+  --look-secrets             the same with secrets uncovered; for `environ`, with the values
   --shell auto|bash|busybox  which static shell; auto takes busybox, which brings ls, ps, cat and
                              the rest with it, where the host has no ls          [default: auto]
   --version                  print the version
@@ -47,22 +61,28 @@ This container's own tools see the host's files, read-only, below /.bottlerocket
 class Options:
     """What the command line asks for; an empty command means a shell."""
 
-    __slots__ = ("command", "shell", "show")
+    __slots__ = ("command", "look", "report", "shell", "show")
 
-    def __init__(self, shell: str, command: list[str], show: str) -> None:
+    def __init__(
+        self, shell: str, command: list[str], show: str, look: str = "", *, report: bool = False
+    ) -> None:
         self.shell = shell
         self.command = command
         self.show = show
         """`help`, `version` or nothing."""
+        self.look = look
+        """`look`, `look-secrets` or nothing, which is root."""
+        self.report = report
+        """Whether COMMAND is the name of a report of ours, with its arguments."""
 
 
 def parse(arguments: list[str]) -> Options:
     """Parse the arguments behind the program's name. Raises UsageError (SHELTIE_USAGE)."""
-    shell, position, show = "", 0, ""
+    shell, position, show, look, ended = "", 0, "", "", False
     while position < len(arguments):
         argument = arguments[position]
         if argument == "--":
-            position += 1
+            position, ended = position + 1, True
             break
         if not argument.startswith("-") or argument == "-":
             break
@@ -72,6 +92,8 @@ def parse(arguments: list[str]) -> Options:
             show = show or "help"
         elif argument == "--version":
             show = show or "version"
+        elif argument.removeprefix("--") in LOOKS:
+            look = max(look, argument.removeprefix("--"))
         elif name == "--shell":
             if not equals:
                 value = arguments[position] if position < len(arguments) else ""
@@ -84,7 +106,8 @@ def parse(arguments: list[str]) -> Options:
         raise _wrong("--shell chooses the shell that runs without COMMAND")
     if command and not command[0]:
         raise _wrong("COMMAND is empty")
-    return Options(shell or "auto", command, show)
+    report = bool(command) and not ended and command[0] in REPORTS
+    return Options(shell or "auto", command, show, look, report=report)
 
 
 def _shell(value: str) -> str:
