@@ -15,7 +15,8 @@ def test_the_terminal_is_the_sessions_own(ground: Ground) -> None:
         terminal.keys("tty; stty size; ls /dev/pts\r")
         found = terminal.expect(r"/dev/pts/(\d+)\s+30 100\s+(\d+)\r\n")
         assert found[1] == found[2]
-        terminal.keys("sleep 4322\r")
+        terminal.keys("sh -c 'echo up$((1 + 1)); exec sleep 4322'\r")
+        terminal.expect("up2\r\n")
         terminal.keys("\x1a")
         terminal.expect("Stopped")
         terminal.keys("kill %1; echo written$((40 + 2)) >/dev/tty\r")
