@@ -33,6 +33,7 @@ PACKAGES = {
     "gnupg": ("gpg", "checks signatures of images for skopeo; signs in tests"),
     "iproute2": ("ip", "what a host shows of its network, in tests"),
     "mmdebstrap": ("mmdebstrap", "a local base image where no registry is in reach"),
+    "nftables": ("nft", "the firewall's report, in tests"),
     "openssh-client": ("ssh", "the real client that everything is shown with"),
     "openssh-sftp-server": ("/usr/lib/openssh/sftp-server", "what admin runs for scp and sftp"),
     "podman": ("podman", "shows that the Dockerfiles build with a second engine"),
@@ -41,6 +42,7 @@ PACKAGES = {
     "runc": ("runc", "the second OCI runtime"),
     "shellcheck": ("shellcheck", "lint of the shell scripts"),
     "skopeo": ("skopeo", "looks at and copies images"),
+    "tcpdump": ("tcpdump", "the capture's report, in tests"),
     "umoci": ("umoci", "unpacks images"),
     "util-linux": ("unshare", "namespaces in tests"),
 }
