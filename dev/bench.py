@@ -87,10 +87,15 @@ def _warm(site: Site, steps: Steps) -> list[Row]:
 
 
 def _entry(host: Running) -> list[Row]:
-    commands = [["sheltie", "true"], ["nsenter", "-t", "1", "-a", "true"]]
-    ours, theirs = _inside(host, "admin", commands)
+    looking = ["sheltie", "--look", "true"]
+    commands = [["sheltie", "true"], ["nsenter", "-t", "1", "-a", "true"], looking]
+    ours, theirs, look = _inside(host, "admin", commands)
     ratio = f"{ours / theirs:.1f} x nsenter -t 1 -a ({theirs:.1f} ms)"
-    return [("sheltie true, in admin", f"{ours:.1f} ms", ratio)]
+    more = f"{look - ours:.1f} ms more than without; goal < 10 ms"
+    return [
+        ("sheltie true, in admin", f"{ours:.1f} ms", ratio),
+        ("sheltie --look true, in admin", f"{look:.1f} ms", more),
+    ]
 
 
 def _help(host: Running) -> list[Row]:

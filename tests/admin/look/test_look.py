@@ -73,7 +73,7 @@ def test_no_attempt_to_change_something_succeeds(ground: Ground, option: str) ->
 def test_random_calls_change_nothing(ground: Ground) -> None:
     """Thousands of calls that would change things, with any arguments, leave no trace."""
     count = "50000" if os.environ.get("SHELTIE_SOAK") else "5000"
-    seed = os.environ.get("PYTEST_RANDOM_SEED", "7")
+    seed = os.environ.get("SHELTIE_SEED", "7")
     told = ground.attempts(ground.look, "hammer.py", json.dumps(ground.where()), seed, count)
 
     assert told["batches"] == int(count) // 250
@@ -222,6 +222,36 @@ def test_a_secret_is_covered_wherever_it_shows(ground: Ground) -> None:
         assert done.stdout.split() == [b"/run/again:", b"/run/part:", b"/run/secrets:"]
     finally:
         ground.box.on_host("umount", "/run/again", "/run/part")
+
+
+def test_the_daemons_state_is_covered_wherever_it_lies(ground: Ground) -> None:
+    """What the owner wishes covered is, and the state's secrets, found by admin's own mount."""
+    state = ground.box.on_host("findmnt", "-rno", "TARGET").split()
+    (place,) = [one for one in state if one.endswith("/state")]
+    here = "/.bottlerocket/host-containers/current"
+    wish = json.dumps({"sheltie": {"look-masks": ["/run/wish*/s"], "look-uids": "70001-70009"}})
+    ground.box.on_host(
+        "sh", "-ec",
+        f"cd {place}; mkdir -p settings host-containers/admin/etc/ssh images /run/wished;"
+        f"echo a >settings/live.json; echo a >host-containers/admin/etc/ssh/key; echo a >images/i;"
+        f"echo a >/run/wished/s; echo a >/run/wished/t;"
+        f"echo '{wish}' >host-containers/admin/user-data",
+    )  # fmt: skip
+    source = f"/.bottlerocket/rootfs{place}/host-containers/admin"
+    ground.box.run(ground.box.argv("sh", "-c", f"mkdir -p {here}; mount --bind {source} {here}"))
+    try:
+        text = f"cat {place}/settings/live.json {place}/host-containers/admin/etc/ssh/key"
+        text += f" /run/wished/s; cat {place}/images/i /run/wished/t; id -u"
+        done = ground.look("sh", "-c", text)
+        *shown, uid = done.stdout.split()
+        assert (shown, int(uid) in range(70001, 70010)) == ([b"a", b"a"], True), done
+        Path(f"/proc/{ground.box.host}/root{place}/host-containers/admin/user-data").write_text(
+            wish.replace("70009", "1")
+        )
+        done = ground.look("true")
+        assert (done.returncode, b"LOOK_SETTINGS" in done.stderr) == (6, True)
+    finally:
+        ground.box.run(ground.box.argv("umount", here))
 
 
 BY_HANDLE = """

@@ -39,8 +39,29 @@ def test_options_end_where_the_command_starts(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "look", "report"),
+    [
+        (["--look"], "look", False),
+        (["--look", "ls", "--look-secrets"], "look", False),
+        (["--look-secrets", "--look"], "look-secrets", False),
+        (["netstat", "--json"], "", True),
+        (["--look-secrets", "environ", "1"], "look-secrets", True),
+        (["--", "netstat"], "", False),
+        (["ls", "netstat"], "", False),
+        (["/usr/bin/netstat"], "", False),
+    ],
+)
+def test_looks_and_reports(arguments: list[str], look: str, report: bool) -> None:
+    """The wider look wins; a report is the first word, unless `--` stands before it."""
+    parsed = parse(arguments)
+
+    assert (look, report) == (parsed.look, parsed.report)
+
+
+@pytest.mark.parametrize(
     "arguments",
-    [["--foo"], ["-x"], ["--shell"], ["--shell", "zsh"], ["--shel=bash"], ["--", ""], ["-hx"],
+    [["--foo"], ["--look=1"], ["--without-layer", "uid"],
+     ["-x"], ["--shell"], ["--shell", "zsh"], ["--shel=bash"], ["--", ""], ["-hx"],
      ["--shell=bash", "ls"], ["--help=1"]],
 )  # fmt: skip
 def test_anything_else_is_refused(arguments: list[str]) -> None:
@@ -84,3 +105,6 @@ def test_start_up_is_light() -> None:
     heavy = {"typing", "signal", "re", "enum", "argparse", "pathlib", "ctypes", "msgspec"}
 
     assert not heavy & set(run(code=code).split())
+    # A look makes its system calls by ctypes, and adds nothing else.
+    code = code.replace(";", ", admin.look.confine;")
+    assert not (heavy - {"ctypes"} | {"json", "dataclasses"}) & set(run(code=code).split())
