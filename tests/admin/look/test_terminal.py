@@ -19,7 +19,7 @@ def test_the_terminal_is_the_sessions_own(ground: Ground) -> None:
         terminal.expect("up2\r\n")
         terminal.keys("\x1a")
         terminal.expect("Stopped")
-        terminal.keys("kill %1; echo written$((40 + 2)) >/dev/tty\r")
+        terminal.keys("kill -KILL %1; wait; echo written$((40 + 2)) >/dev/tty\r")
         terminal.expect("written42")
         terminal.keys("exit 5\r")
         assert terminal.wait() == 5
