@@ -17,6 +17,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ENTRIES_MAX = 256
+_MAPPED_PREFIX = 96
+"""Bits before the IPv4 address in an IPv4-mapped one (RFC 4291 section 2.5.5.2)."""
 _PATTERN = re.compile(r"[0-9a-fA-F.:*?]{1,64}")
 
 
@@ -76,9 +78,14 @@ def _entry(part: str) -> Network | str:
 
 def _network(part: str) -> Network:
     try:
-        return ipaddress.ip_network(part)  # strict: host bits must be zero
+        network = ipaddress.ip_network(part)  # strict: host bits must be zero
     except ValueError as error:
         raise _bad(f"{part[:40]!r} is no address or network (names are not looked up)") from error
+    # A peer in IPv6's clothes is taken for the IPv4 address that it is, and so must an entry be.
+    mapped = address_of(str(network.network_address))
+    if mapped.version != network.version and network.prefixlen >= _MAPPED_PREFIX:
+        return ipaddress.ip_network((mapped, network.prefixlen - _MAPPED_PREFIX))
+    return network
 
 
 def _matches(entry: Network | str, peer: Address) -> bool:
