@@ -251,6 +251,8 @@ async def _run(descriptor: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, monitor._end)  # noqa: SLF001  this module's own
     await monitor.done
+    # Now: the loop's own end would wait for a thread that still makes a key.
+    os._exit(0)
 
 
 def main(argv: list[str]) -> None:

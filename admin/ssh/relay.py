@@ -216,7 +216,8 @@ class Relay(asyncssh.SSHServerSession[bytes]):
             self._pending = b""  # the session reads no more
         self._loop.remove_writer(self._stream.fileno())
         self._channel.resume_reading()
-        if self._input_ended:
+        # That may have brought more data and the end of it, and come back here: both still wait.
+        if self._input_ended and not self._pending:
             with contextlib.suppress(OSError):  # the session closed first
                 self._stream.shutdown(socket.SHUT_WR)
 
