@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from contract.errors import SheltieError
+from contract.errors import NotFoundError, SheltieError
 from host.commands import audit, generations, watch
 from host.commands.options import RUN, STATE, Run, Socket, State
 from host.reboot import COMMAND
@@ -39,6 +39,14 @@ RuntimeOption = Annotated[
 RebootCommand = Annotated[
     str, typer.Option("--reboot-command", help="What POST /actions/reboot runs.")
 ]
+Stock = Annotated[
+    bool,
+    typer.Option(
+        "--stock",
+        help="Behave as the original does, weaknesses included: every caller is the owner, every"
+        " write restarts, nothing below /sheltie/v1/. For trying out images.",
+    ),
+]
 app.add_typer(audit.app, name="audit")
 app.add_typer(generations.app, name="generations")
 app.command()(watch.events)
@@ -52,6 +60,7 @@ def serve(
     socket: Socket = None,
     runtime: RuntimeOption = Runtime.AUTO,
     reboot_command: RebootCommand = COMMAND,
+    stock: Stock = False,
 ) -> None:
     """Serve the API and keep the containers as the settings want them.
 
@@ -60,10 +69,12 @@ def serve(
     import asyncio
 
     from host import daemon, logline
+    from host.policy import OURS, STOCK
 
     logline.set_up()
     where = daemon.Places.of(state, run, socket)
-    asyncio.run(daemon.serve(where, runtime.value, reboot_command=reboot_command))
+    policy = STOCK if stock else OURS
+    asyncio.run(daemon.serve(where, runtime.value, reboot_command=reboot_command, policy=policy))
 
 
 @app.command()
@@ -80,10 +91,17 @@ def stop(
 
     where = daemon.Places.of(state, run, socket)
     if lock.held(where.state):
-        ask.stop(where.socket)
+        try:
+            ask.stop(where.socket)
+            stopped = True
+        except NotFoundError:  # a stock daemon knows no such request
+            ask.end(where.socket)
+            stopped = False
         lock.wait(where.state)
-    else:
-        asyncio.run(daemon.stop_containers(where, runtime.value))
+        lock.wait(where.run)
+        if stopped:
+            return
+    asyncio.run(daemon.stop_containers(where, runtime.value))
 
 
 @app.command()

@@ -1,6 +1,8 @@
 """Asking a running daemon over the host's own socket."""
 
 import http.client
+import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,17 +10,18 @@ from pathlib import Path
 
 import msgspec
 
-from contract.errors import FailedError, UnavailableError
+from contract import peer
+from contract.errors import FailedError, NotFoundError, UnavailableError
 from contract.status import HostStatus
 
-__all__ = ["get", "post", "status", "stop", "stream"]
+__all__ = ["end", "get", "post", "status", "stop", "stream"]
 
 TIMEOUT_SECONDS = 90.0
 """Longest wait: stopping gives each container its 20 s, and they stop together."""
 
 
 def status(path: Path) -> HostStatus:
-    """Return the daemon's status. Raises UnavailableError (DAEMON_SILENT), FailedError."""
+    """Return the daemon's status. Raises UnavailableError, NotFoundError, FailedError."""
     body = _ask(path, "GET", "/sheltie/v1/status")
     try:
         return msgspec.json.decode(body, type=HostStatus)
@@ -28,8 +31,34 @@ def status(path: Path) -> HostStatus:
 
 
 def stop(path: Path) -> None:
-    """Have the daemon stop every container and end. Raises UnavailableError, FailedError."""
+    """Have the daemon stop every container and end. Raises as `status` does."""
     _ask(path, "POST", "/sheltie/v1/stop")
+
+
+def end(path: Path) -> None:
+    """End the daemon by TERM; its containers stay. Raises UnavailableError (DAEMON_SILENT).
+
+    For a stock daemon, which knows no such request. The kernel says who listens (unix(7)).
+    """
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        connection.connect(str(path))
+        listener = peer.of(connection)
+        descriptor = os.pidfd_open(listener.pid)
+        try:
+            # As long as the connection is served the pid is the daemon's.
+            signal.pidfd_send_signal(descriptor, signal.SIGTERM)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UnavailableError(
+            f"no daemon at {path} can be ended from here: {why}",
+            hint="send TERM to it by its pid",
+            code="DAEMON_SILENT",
+        ) from error
+    finally:
+        connection.close()
 
 
 def get(path: Path, target: str) -> bytes:
@@ -74,7 +103,13 @@ def _answered(
         response = connection.getresponse()
         if response.status >= 400:  # noqa: PLR2004  RFC 9110: the classes of errors
             why = response.read().decode("utf-8", "replace")
-            raise FailedError(why or "it knows no such thing", code="DAEMON_REFUSED")
+            if response.status == 404 and not why:  # noqa: PLR2004  RFC 9110: Not Found
+                raise NotFoundError(
+                    f"the daemon at {path} offers no {target.partition('?')[0]}",
+                    hint="is it a stock one (`hostd serve --stock`)?",
+                    code="EXTENSION_MISSING",
+                )
+            raise FailedError(why, code="DAEMON_REFUSED")
         yield response
     except (OSError, http.client.HTTPException) as error:
         why = getattr(error, "strerror", None) or str(error)

@@ -39,6 +39,7 @@ from host.idle import IdleContainers
 from host.image.access import RegistryAccess
 from host.lock import Lock
 from host.logline import event
+from host.policy import OURS, Policy
 from host.reboot import COMMAND
 from host.runtime import oom
 from host.runtime.files import Files
@@ -97,7 +98,11 @@ class Places:
 
 
 async def serve(
-    places: Places, runtime: str, limits: Limits | None = None, reboot_command: str = COMMAND
+    places: Places,
+    runtime: str,
+    limits: Limits | None = None,
+    reboot_command: str = COMMAND,
+    policy: Policy = OURS,
 ) -> None:
     """Serve until TERM, INT or a request to stop. Raises SheltieError when that cannot begin."""
     command = reboot.parse(reboot_command)
@@ -118,7 +123,7 @@ async def serve(
         try:
             problems = [unprotected] if unprotected else []
             settings, all_limits = Transactions(store), limits or Limits()
-            await _serve(places, settings, containers, problems, audit, all_limits, command)
+            await _serve(places, settings, containers, problems, audit, all_limits, command, policy)
         finally:
             await containers.close()
     finally:
@@ -151,6 +156,7 @@ async def _serve(
     audit: Trail,
     limits: Limits,
     reboot_command: Sequence[str],
+    policy: Policy,
 ) -> None:
     doors = ContainerDoors(places.run / "api", limits)
     runtime = "none" if isinstance(containers, IdleContainers) else _runtime_name(containers)
@@ -168,6 +174,7 @@ async def _serve(
         reboot_command=reboot_command,
         audit=audit,
         log_of=lambda name: Files.of(places.state, places.run, name).log,
+        policy=policy,
     )
     doors.serve(house)
     own = Listener(house, HOST, places.socket, limits)
@@ -182,7 +189,8 @@ async def _serve(
         await own.open()
         for problem in (*problems, *containers.problems):
             _log.warning(event("problem", what=problem))
-        _log.info(event("ready", socket=places.socket, state=places.state, runtime=runtime))
+        what = {"socket": places.socket, "state": places.state, "runtime": runtime}
+        _log.info(event("ready", **what, policy=policy.name))
         await house.ending.wait()
         if house.stop_containers:
             await containers.stop_all()

@@ -20,6 +20,7 @@ class Desired:
     `user_data` holds the effective bytes (owner's and handed-over keys merged); None leaves the
     container's file as it is, as upstream does. It is no part of what makes a container restart.
     `environment` comes on top of the image's; `certificates` are PEM that this host trusts besides.
+    `written` counts writes where each of them restarts the container (a stock host); else it is 0.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Desired:
     user_data: bytes | None = field(default=None, repr=False)
     environment: tuple[tuple[str, str], ...] = ()
     certificates: bytes = field(default=b"", repr=False)
+    written: int = 0
 
 
 class ExecProcess(Protocol):

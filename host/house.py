@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from host.audit.sink import MemorySink
 from host.audit.trail import Trail
 from host.callers import ADMIN_ENABLED, Caller
 from host.desired import Containers, Desired
+from host.policy import OURS, Policy
 from host.store.state import Handed
 from host.store.transactions import Change, Transactions, utc_now
 from host.update.none import NoEngine
@@ -59,6 +60,7 @@ class House:
     reboot_command: Sequence[str] = field(default_factory=lambda: reboot.parse(reboot.COMMAND))
     audit: Trail = field(default_factory=lambda: Trail(MemorySink()))
     log_of: Callable[[str], Path] = _no_log
+    policy: Policy = OURS
     stop_containers: bool = False
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     streams: Counter[str] = field(default_factory=Counter)
@@ -89,11 +91,12 @@ class House:
         Returns which these are, at once, as upstream's applier does; the work goes on by itself.
         """
         async with self._applying:
-            wants = wanted.desired(self.transactions.live)
-            concerned = wanted.affected(names, wants.keys() | self._applied.keys())
+            wants = wanted.desired(self.transactions.live, self.policy)
+            known = wants.keys() | self._applied.keys()
+            concerned = wanted.affected(names, known, self.policy)
             for name in concerned:
                 if name in wants:
-                    self._applied[name] = wants[name]
+                    self._applied[name] = self._written(wants[name])
                 else:  # its settings were deleted
                     self._applied.pop(name, None)
             enabled = [name for name, desired in self._applied.items() if desired.enabled]
@@ -118,6 +121,13 @@ class House:
             generation=live.serial,
             audit=self.audit.status(),
         )
+
+    def _written(self, wish: Desired) -> Desired:
+        """Count the writes that concern a container, where each of them restarts it."""
+        before = self._applied.get(wish.name)
+        if before is None or not self.policy.every_write_restarts:
+            return wish
+        return replace(wish, written=before.written + 1)
 
     def _committed(self, change: Change) -> None:
         for event in changes.commit(change):

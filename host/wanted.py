@@ -20,6 +20,7 @@ from contract.userdata import REDACTED, merge_keys, redact
 from host.callers import ADMIN, ADMIN_USER_DATA, Caller
 from host.desired import Desired
 from host.image.access import Credential, Mirror, RegistryAccess
+from host.policy import OURS, Policy
 from host.store import key, tree
 from host.store.state import Live
 
@@ -53,17 +54,26 @@ _AFFECTED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
 
 Of container-registry upstream restarts every host container; here it concerns pulls only.
 """
+_AFFECTED_STOCK: Final = {
+    ("settings", "network"): (_SERVICE,),
+    **_AFFECTED,
+    ("settings", "container-registry"): (_SERVICE,),
+}
+"""The same as upstream has it: for registries and the whole network everything restarts."""
 
 _SECRETS: Final = frozenset({"password", "auth", "identitytoken"})
 _NO_PROXY: Final = ("localhost", "127.0.0.1")
 
 
-def desired(live: Live) -> dict[str, Desired]:
+def desired(live: Live, policy: Policy = OURS) -> dict[str, Desired]:
     """Return every container that the settings name, with effective user-data."""
     settings = _settings(live)
     shared = _environment(settings.network or Network()), _certificates(settings.pki or {})
     containers = settings.host_containers or {}
-    return {name: _desired(name, one, live, *shared) for name, one in containers.items()}
+    return {
+        name: _desired(one, name, _user_data(name, one.user_data, live, policy), *shared)
+        for name, one in containers.items()
+    }
 
 
 def updates(live: Live) -> Updates:
@@ -99,16 +109,19 @@ def registries(live: Live) -> RegistryAccess:
     )
 
 
-def affected_services(name: str) -> tuple[str, ...] | None:
+def affected_services(name: str, policy: Policy = OURS) -> tuple[str, ...] | None:
     """Return which services a setting (or a group of them) affects; None for an unknown one."""
     segments = key.split(name)
-    for known, services in _AFFECTED.items():
+    table = _AFFECTED_STOCK if policy.every_write_restarts else _AFFECTED
+    for known, services in table.items():
         if segments[: len(known)] == known:
             return services
     return None
 
 
-def affected(names: Iterable[str] | None, containers: Iterable[str]) -> set[str]:
+def affected(
+    names: Iterable[str] | None, containers: Iterable[str], policy: Policy = OURS
+) -> set[str]:
     """Return which containers changed settings concern; None stands for all of the settings.
 
     As upstream: a container's own settings concern it, others that concern host containers concern
@@ -121,7 +134,7 @@ def affected(names: Iterable[str] | None, containers: Iterable[str]) -> set[str]
         segments = key.split(name)
         if segments[:2] == _CONTAINERS:
             concerned.update(segments[2:3])
-        elif affected_services(name) != ():
+        elif affected_services(name, policy) != ():
             return set(containers)
     return concerned & set(containers)
 
@@ -144,9 +157,9 @@ def _settings(live: Live) -> Settings:
 
 
 def _desired(
-    name: str,
     container: HostContainer,
-    live: Live,
+    name: str,
+    user_data: bytes | None,
     environment: tuple[tuple[str, str], ...],
     certificates: bytes,
 ) -> Desired:
@@ -156,7 +169,7 @@ def _desired(
         source=container.source,
         superpowered=container.superpowered or False,
         command=tuple(container.command or ()),
-        user_data=_user_data(name, container.user_data, live),
+        user_data=user_data,
         environment=environment,
         certificates=certificates,
     )
@@ -177,10 +190,10 @@ def _certificates(pki: Mapping[str, PemCertificate]) -> bytes:
     return b"".join(pki[name].bundle() for name in sorted(pki) if pki[name].trusted)
 
 
-def _user_data(name: str, value: str | None, live: Live) -> bytes | None:
+def _user_data(name: str, value: str | None, live: Live, policy: Policy) -> bytes | None:
     # Admin's file is always written: where the owner set none, an old one may hold keys that were
     # handed over for another enabling.
-    if name == ADMIN:
+    if name == ADMIN and policy.callers_apart:
         return _effective(value, live)
     return None if value is None else base64.b64decode(value)
 

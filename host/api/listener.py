@@ -149,6 +149,7 @@ class ContainerDoors:
         if os.geteuid() == 0:
             os.chown(directory, 0, API_GID, follow_symlinks=False)
         path = directory / SOCKET_NAME
-        listener = Listener(self._house, Caller(name), path, self._limits)
+        caller = self._house.policy.caller(name)
+        listener = Listener(self._house, caller, path, self._limits)
         await listener.open()
         return listener

@@ -46,9 +46,9 @@ async def configuration_files(_house: House, call: Call) -> Response:
     return _chosen("configuration-files", configuration_files_model(), call)
 
 
-async def affected_services(_house: House, call: Call) -> Response:
+async def affected_services(house: House, call: Call) -> Response:
     """GET /metadata/affected-services: what changes of `keys` concern."""
-    found = {name: wanted.affected_services(data_key(name)) for name in _keys(call)}
+    found = {name: wanted.affected_services(data_key(name), house.policy) for name in _keys(call)}
     return json({name: names for name, names in found.items() if names})
 
 

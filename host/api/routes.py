@@ -51,8 +51,6 @@ _ROUTES: Final[dict[tuple[str, str], Handler]] = {
     ("GET", "/updates/status"): actions.update_status,
     **{("POST", f"/actions/{verb}-update{s}"): actions.order(verb) for verb, s in _UPDATES},
     ("POST", "/actions/reboot"): actions.reboot,
-    ("GET", "/sheltie/v1/status"): about.status,
-    ("POST", "/sheltie/v1/stop"): about.stop,
 }
 
 _log = logging.getLogger("host.api")
@@ -63,7 +61,7 @@ async def answer(house: House, call: Call) -> Response | Stream:
 
     What may change something, and what was refused, is in the audit before it is answered.
     """
-    handler = _ROUTES.get((call.method, call.path)) or v1.handler(call.method, call.path)
+    handler = _handler(house, call)
     if handler is None:
         return Response(404)
     error: SheltieError | None = None
@@ -84,6 +82,13 @@ async def answer(house: House, call: Call) -> Response | Stream:
         _note(call, response, error.code if error else "-")
     house.answers[call.caller.label, _status(response)] += 1
     return response
+
+
+def _handler(house: House, call: Call) -> Handler | None:
+    known = _ROUTES.get((call.method, call.path))
+    if known is None and house.policy.extensions:
+        return v1.handler(call.method, call.path)
+    return known
 
 
 def _audit(

@@ -35,7 +35,8 @@ class Actual:
 
     `user_data` is the file's content, None without a readable one; `certificates` are what the
     running container was told of, None when nobody knows. `dirty` when a former run may
-    have left something. `held` while the next attempt waits for its time.
+    have left something. `held` while the next attempt waits for its time. `stale` when it is to be
+    started anew whatever it is made of.
     """
 
     running: Spec | None = None
@@ -43,6 +44,7 @@ class Actual:
     dirty: bool = False
     held: bool = False
     certificates: bytes | None = b""
+    stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +104,13 @@ def plan(desired: Desired, actual: Actual) -> Sequence[Step]:
     """Return the steps that make `actual` like `desired`; none where it is."""
     steps: list[Step] = []
     wanted = spec_of(desired) if desired.enabled else None
-    if actual.running is not None and actual.running != wanted:
+    stays = actual.running is not None and actual.running == wanted and not actual.stale
+    if actual.running is not None and not stays:
         steps.append(Stop(_why(actual.running, wanted)))
     # After the stop, which must not fail for a file that cannot be written; before the start.
     if desired.user_data is not None and desired.user_data != actual.user_data:
         steps.append(WriteUserData(desired.user_data))
-    if wanted is not None and actual.running == wanted:
+    if stays:
         if desired.certificates != actual.certificates:
             steps.append(WriteCertificates(desired.certificates))
         return steps
@@ -133,4 +136,4 @@ def _why(running: Spec, wanted: Spec | None) -> str:
         for name in ("source", "superpowered", "command", "environment")
         if getattr(running, name) != getattr(wanted, name)
     ]
-    return f"{' and '.join(changed)} changed"
+    return f"{' and '.join(changed)} changed" if changed else "written to"

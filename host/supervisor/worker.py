@@ -70,6 +70,7 @@ class Worker:
     _certificates: bytes | None = None
     _dirty: bool = False
     _adopted: bool = False
+    _stale: bool = False
     _began: float = 0.0
     _proven: bool = False
     _retry_at: float | None = None
@@ -114,6 +115,8 @@ class Worker:
         if _without_user_data(desired) != _without_user_data(self.desired):
             self._backoff.reset()
             self._retry_at = None
+        if self.desired is not None and desired.written != self.desired.written:
+            self._stale = True
         self.desired = desired
         self._settled.clear()
         self._changed.set()
@@ -192,12 +195,15 @@ class Worker:
         if self.desired is None:
             return
         known = self._made if self._task is not None else None
+        # What is written from now on counts again, also while the steps are taken.
+        stale, self._stale = self._stale, False
         actual = Actual(
             running=None if known is None else _spec(known),
             user_data=self.runner.user_data(),
             dirty=self._dirty,
             held=self._retry_at is not None,
             certificates=self._certificates,
+            stale=stale,
         )
         for step in plan(self.desired, actual):
             await self._take(step)

@@ -163,6 +163,39 @@ def test_stop(site: Site) -> None:
     assert daemon.wait(timeout=20) == 0
 
 
+def test_stock(site: Site) -> None:
+    """A stock daemon has no extension, takes every caller for the owner, and can be ended."""
+    daemon = site.start("--stock")
+    site.write({"host-containers": BOTH})
+    evil = {"admin": {"superpowered": True, "source": "oci:/evil"}}
+    site.write({"host-containers": evil}, "control")
+    status = site.hostd("status", "--run", str(site.run))
+    stopped = site.hostd("stop", *site.places, "--runtime", "none")
+
+    assert (status.returncode, status.stderr.count("\n")) == (4, 1)
+    assert "is it a stock one" in status.stderr
+    assert (stopped.returncode, stopped.stderr) == (0, "")
+    assert daemon.wait(timeout=20) == 0
+
+
+def test_from_ours_to_stock_and_back(site: Site) -> None:
+    """Settings stay; keys that were handed over are no part of what a stock host knows."""
+    daemon = site.start()
+    site.write({"host-containers": BOTH})
+    site.write({"host-containers": {"admin": {"enabled": True, "user-data": keys(1)}}}, "control")
+    end(daemon, signal.SIGTERM)
+    daemon = site.start("--stock")
+    seen = site.ask("GET", f"/settings?keys={ADMIN}.user-data", who="control").json
+    assert seen["host-containers"]["admin"]["user-data"] == encoded(OWNER)
+    site.write({"host-containers": {"admin": {"enabled": False}}}, "control")
+    end(daemon, signal.SIGTERM)
+    site.start()
+
+    shown = site.ask("GET", f"/settings?keys={ADMIN}.user-data", who="control").json
+    line = decoded(shown["host-containers"]["admin"]["user-data"])["ssh"]["authorized-keys"]
+    assert line == [key_line(9)]
+
+
 def test_own_socket_elsewhere(site: Site) -> None:
     """The host's own socket may lie where stock clients look."""
     path = site.run.with_name("api.sock")

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
+from host.api import about
 from host.api.message import Call, Response, Stream
 from host.api.v1 import changes, containers, events, generations, metrics
 from host.house import House
@@ -15,6 +16,8 @@ PREFIX: Final = "/sheltie/v1/"
 Handler = Callable[[House, Call], Awaitable[Response | Stream]]
 
 _ROUTES: Final[dict[str, Callable[..., Any]]] = {
+    "GET status": about.status,
+    "POST stop": about.stop,
     "GET containers": containers.show,
     "GET containers/{name}": containers.one,
     "GET containers/{name}/logs": containers.logs,

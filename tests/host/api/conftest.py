@@ -14,6 +14,7 @@ from host.api.limits import Limits
 from host.api.listener import Listener
 from host.callers import HOST, Caller
 from host.house import House
+from host.policy import OURS, STOCK, Policy
 from host.store.memory import MemoryStore
 from host.store.transactions import Transactions
 from host.update.updates import Updates
@@ -92,6 +93,8 @@ class Site:
     async def open(self) -> None:
         """Listen."""
         for name, caller in CALLERS.items():
+            if caller is not HOST:
+                caller = self.house.policy.caller(name)  # noqa: PLW2901  as ContainerDoors does
             self.listeners[name] = Listener(self.house, caller, self.socket(name), self.limits)
             await self.listeners[name].open()
 
@@ -102,8 +105,24 @@ def limits() -> Limits:
     return Limits()
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on a host of ours and on a stock one, unless it is about ours alone.
+
+    Ours alone is what lies below /sheltie/v1/, and what is marked so; `stock` marks the reverse.
+    """
+    if "policy" not in metafunc.fixturenames:
+        return
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    policies = [OURS, STOCK]
+    if "ours" in marks or metafunc.definition.path.parent.name == "v1":
+        policies = [OURS]
+    elif "stock" in marks:
+        policies = [STOCK]
+    metafunc.parametrize("policy", policies, ids=lambda policy: policy.name)
+
+
 @pytest.fixture
-async def site(limits: Limits) -> AsyncIterator[Site]:
+async def site(limits: Limits, policy: Policy) -> AsyncIterator[Site]:
     """Give a house where control, admin and another container are enabled."""
     directory = Path(tempfile.mkdtemp(prefix="api-", dir="/tmp"))
     containers, doors, engine = LocalContainers(), NotedDoors(), TwinEngine()
@@ -116,6 +135,7 @@ async def site(limits: Limits) -> AsyncIterator[Site]:
         os_info=lambda: OS,
         updates=updates,
         log_of=lambda name: directory / f"{name}.log",
+        policy=policy,
     )
     # Nothing that runs in a test may reboot the machine.
     house.reboot_command = ["false"]

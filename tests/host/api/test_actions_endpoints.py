@@ -48,6 +48,7 @@ async def test_reboot_command_that_hangs() -> None:
             await reboot.reboot(command, seconds=0.2)
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("who", ["control", "admin", "other"])
 async def test_callers(site: Site, who: str, tmp_path: Path) -> None:
     """No container reboots the host."""

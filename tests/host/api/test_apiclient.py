@@ -242,6 +242,7 @@ async def test_wrong_command_lines(site: Site, words: list[str]) -> None:
     assert err.endswith("[USAGE]\n")
 
 
+@pytest.mark.ours
 async def test_containers_are_refused(site: Site) -> None:
     """What the callers' table refuses comes out as the host's line."""
     for words in (["update", "check"], ["reboot"]):

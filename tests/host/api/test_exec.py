@@ -72,6 +72,7 @@ async def test_any_host(site: Site, host: bytes) -> None:
     assert answer.startswith(b"HTTP/1.1 101 ")
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("who", ["admin", "other"])
 async def test_others_may_not_exec(site: Site, who: str) -> None:
     """Who may exec into nothing is refused before a WebSocket is opened."""
@@ -262,6 +263,7 @@ async def test_target_that_does_not_run(site: Site) -> None:
     )
 
 
+@pytest.mark.ours
 async def test_what_control_may(site: Site) -> None:
     """Control execs into itself, into admin while that is enabled, and into nothing else."""
     for target, code in [("control", 1000), ("admin", 1000), ("other", 1008)]:
@@ -464,6 +466,7 @@ async def test_any_frames(site: Site, frames: list[tuple[int, bytes, bool]], tai
     assert b"internal error" not in everything
 
 
+@pytest.mark.ours
 async def test_log(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """Every exec is logged: who, where, what, and how it ended."""
     caplog.set_level("INFO", "host.exec")

@@ -44,6 +44,7 @@ async def test_commit_of_nothing(site: Site) -> None:
         assert (answer.status, answer.text) == (422, "Tried to commit with no pending changes")
 
 
+@pytest.mark.ours
 async def test_transactions_by_name(site: Site) -> None:
     """Transactions are listed, shown and deleted by name, each caller's own."""
     await site.ask("PATCH", "/settings?tx=a", {"motd": "a"})
@@ -283,6 +284,7 @@ async def test_they_reach_the_containers(site: Site) -> None:
     }
 
 
+@pytest.mark.ours
 async def test_containers_see_no_registry_secret(site: Site) -> None:
     """A password is redacted for containers, and they write none of these settings."""
     await site.write(REST)
@@ -321,6 +323,7 @@ async def test_many_containers(site: Site) -> None:
     assert len((await site.ask("GET", "/settings")).json["host-containers"]) == 503
 
 
+@pytest.mark.ours
 async def test_handing_over_keys(site: Site) -> None:
     """Control's keys join the user-data in force, not what the owner sees, until admin ends."""
     owner = {"user": "ops", "password-hash": "secret", "ssh": {"authorized-keys": [key_line(9)]}}
@@ -345,6 +348,7 @@ async def test_handing_over_keys(site: Site) -> None:
     assert json.loads(site.containers.desired["admin"].user_data or b"") == owner
 
 
+@pytest.mark.ours
 async def test_status(site: Site) -> None:
     """Status says who asks, how the door stands and whose keys are there."""
     import msgspec
@@ -359,6 +363,7 @@ async def test_status(site: Site) -> None:
         assert [container.name for container in status.containers] == sorted(CONTAINERS)
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize(
     ("who", "body"),
     [
@@ -384,6 +389,7 @@ async def test_refusals(site: Site, who: str, body: Any) -> None:
     assert (await site.ask("GET", "/settings")).json == before
 
 
+@pytest.mark.ours
 async def test_readers_may_only_read(site: Site) -> None:
     """A container that is neither control nor admin is refused every verb but GET."""
     for method, target in [
@@ -398,6 +404,7 @@ async def test_readers_may_only_read(site: Site) -> None:
     assert (await site.ask("POST", "/sheltie/v1/stop", who="control")).status == 403
 
 
+@pytest.mark.ours
 async def test_log_holds_no_values(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     """Every write is logged with who, what and the outcome, and without what was written."""
     caplog.set_level("INFO")

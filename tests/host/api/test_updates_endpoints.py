@@ -131,6 +131,7 @@ async def test_settings_reach_the_engine(site: Site) -> None:
     assert site.engine.settings[-1].seed == 5
 
 
+@pytest.mark.ours
 @pytest.mark.parametrize("who", ["control", "admin", "other"])
 async def test_callers(site: Site, who: str) -> None:
     """Containers see how an update stands; they order none."""

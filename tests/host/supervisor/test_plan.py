@@ -49,6 +49,7 @@ actual = st.builds(
     st.booleans(),
     st.booleans(),
     st.sampled_from([None, b"", b"pem"]),
+    st.booleans(),
 )
 
 
@@ -85,6 +86,15 @@ def test_certificates_alone_restart_nothing() -> None:
     assert plan(WANTED, replace(RUNNING, certificates=None)) == [WriteCertificates(b"")]
     assert plan(wanted, Actual(user_data=b"data")) == [Start(spec_of(wanted), b"pem")]
     assert plan(replace(wanted, enabled=False), Actual(user_data=b"data")) == []
+
+
+def test_stale_restarts_what_is_as_wanted() -> None:
+    """A write is enough on a stock host; disabled stays disabled."""
+    stale = replace(RUNNING, stale=True)
+
+    assert plan(WANTED, stale) == [Stop("written to"), Start(spec_of(WANTED))]
+    off = replace(WANTED, enabled=False, user_data=None)
+    assert plan(off, Actual(stale=True)) == []
 
 
 def test_disabling_stops_before_the_file_is_written() -> None:
@@ -126,16 +136,16 @@ def test_after_the_steps_nothing_is_left_to_do(wanted: Desired, there: Actual) -
         assert str(step)
         match step:
             case Stop():
-                there = replace(there, running=None, dirty=False)
+                there = replace(there, running=None, dirty=False, stale=False)
             case Start(spec, certificates):
-                there = replace(there, running=spec, certificates=certificates)
+                there = replace(there, running=spec, certificates=certificates, stale=False)
             case WriteCertificates(data):
                 there = replace(there, certificates=data)
             case WriteUserData(data):
                 there = replace(there, user_data=data)
             case Clean():
                 there = replace(there, dirty=False)
-    assert plan(wanted, there) == []
+    assert plan(wanted, replace(there, stale=False)) == []
     if there.running is not None:
         assert wanted.enabled
         assert there.running == spec_of(wanted)

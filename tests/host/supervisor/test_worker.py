@@ -92,6 +92,46 @@ async def test_equal_wishes_do_nothing(bench: Bench) -> None:
     assert bench.runner.task.running
 
 
+async def test_each_counted_write_restarts(bench: Bench) -> None:
+    """On a stock host a write is enough: one of what was there, and one of user-data alone."""
+    await bench.want(WANTED)
+    await bench.want(replace(WANTED, written=1))
+    await bench.want(replace(WANTED, written=2, user_data=b"more"))
+
+    assert bench.starts == 3
+    assert bench.runner.task.running
+    assert bench.runner.data == b"more"
+    await bench.want(replace(OFF, written=3))
+    await bench.want(replace(OFF, written=4, user_data=b"none"))
+    assert (bench.starts, bench.runner.data) == (3, b"none")
+
+
+async def test_a_write_during_the_stop_counts_once_more(bench: Bench) -> None:
+    """What is written while an old one ends still reaches the new one by a restart."""
+    bench.runner.deaf = True
+    await bench.want(WANTED)
+    await bench.want(replace(WANTED, written=1))
+    assert bench.is_in(ContainerState.STOPPING)
+    await bench.want(replace(WANTED, written=2, user_data=b"late"))
+    await bench.clock.forward(2 * GRACE_SECONDS)
+    await bench.clock.forward(2 * GRACE_SECONDS)
+
+    assert bench.is_in(ContainerState.RUNNING)
+    assert bench.runner.data == b"late"
+    assert bench.runner.log.index("write", 1) < len(bench.runner.log) - 1
+    assert bench.runner.log[-1] == "start"
+
+
+async def test_what_was_adopted_is_not_restarted(bench: Bench) -> None:
+    """A daemon that starts anew has counted nothing yet."""
+    bench.runner.left = (TwinTask(7), made(spec_of(WANTED)))
+    bench.runner.data = b"data"
+    await bench.want(WANTED)
+
+    assert bench.starts == 0
+    assert bench.worker.status().pid == 7
+
+
 async def test_user_data_is_rewritten_beside_the_running_container(bench: Bench) -> None:
     """Only the file changes."""
     await bench.want(WANTED)
