@@ -72,6 +72,9 @@ def enable(
     Prints the exact ssh command and the line for known_hosts: the real host key, asked of the
     container itself, so that nobody has to trust on first use. A key is good for this enabling
     only. There is no lease yet: admin stays enabled until disable-admin-container.
+
+    On a stock host (Bottlerocket's own API) every write starts admin anew: a key for an admin that
+    is up already throws out whoever is in, and the output says so.
     """
     from control import enabling
     from control.admin import Admin
@@ -136,15 +139,20 @@ def enter(
     Enables the admin container if need be. In it `sheltie` opens the host. Leaving the shell does
     not disable admin: disable-admin-container does. The exit status is the shell's.
     """
-    from control import entering
+    from control import enabling, entering
     from control.admin import Admin
+    from control.host import Effect
     from control.keys import gather
     from control.progress import Progress
 
     lines = gather(key or (), _read_stdin)
     host = _host(socket_path, state)
     with Progress("waiting for admin") as progress:
-        entering.prepare(host, Admin(socket_path), lines, seconds=timeout, tell=progress.tell)
+        effect = entering.prepare(
+            host, Admin(socket_path), lines, seconds=timeout, tell=progress.tell
+        )
+    if effect is Effect.RESTARTED:
+        sys.stderr.write(f"note: {enabling.DROPPED}\n")
     code = entering.enter(socket_path)
     sys.stderr.write("admin stays enabled: disable-admin-container shuts the door\n")
     raise typer.Exit(code)

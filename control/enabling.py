@@ -8,11 +8,13 @@ from contract.address import SSH_PORT, known_hosts_name
 from contract.keyline import KeyLine
 from control.addresses import reachable
 from control.admin import Admin, Answer
-from control.host import Host
+from control.host import Effect, Host
 from control.interrupt import InterruptedByUserError
 from control.waiting import Wait
 
-__all__ = ["Opened", "document", "enable"]
+__all__ = ["DROPPED", "Opened", "document", "enable"]
+
+DROPPED = "admin was up already, and this host starts it anew at every write: whoever was in is out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +24,20 @@ class Opened:
     `places` are (address, port) by which the SSH server can be reached, the likeliest first.
     """
 
-    changed: bool
+    effect: Effect
     keys: tuple[str, ...] = ()
     answer: Answer | None = None
     places: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written."""
+        return self.effect is not Effect.NOTHING
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what this did to others."""
+        return (DROPPED,) if self.effect is Effect.RESTARTED else ()
 
     @property
     def command(self) -> str:
@@ -62,10 +74,10 @@ def enable(
 
     Raises SheltieError; InterruptedByUserError says that admin stays enabled.
     """
-    changed = host.enable(keys)
+    effect = host.enable(keys)
     fingerprints = tuple(key.fingerprint for key in keys)
     if seconds is None:
-        return Opened(changed, fingerprints)
+        return Opened(effect, fingerprints)
     try:
         answer = Wait(host, admin, seconds, tell).until_open(frozenset(fingerprints))
     except KeyboardInterrupt as error:
@@ -73,7 +85,7 @@ def enable(
             "nobody waits any longer, and the admin container stays enabled",
             hint="disable-admin-container shuts it again",
         ) from error
-    return Opened(changed, fingerprints, answer, tuple(reachable(answer.status.listen)))
+    return Opened(effect, fingerprints, answer, tuple(reachable(answer.status.listen)))
 
 
 def document(opened: Opened) -> dict[str, Any]:
@@ -92,5 +104,6 @@ def document(opened: Opened) -> dict[str, Any]:
         "ssh": ssh,
         "known_hosts": opened.known_hosts,
         "keys": list(opened.keys),
+        "notes": list(opened.notes),
         "problems": opened.problems,
     }

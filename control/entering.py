@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from contract.keyline import KeyLine
 from control.admin import Admin
-from control.host import ADMIN, Host
+from control.host import ADMIN, Effect, Host
 from control.interrupt import InterruptedByUserError
 from control.waiting import Wait
 
@@ -18,9 +18,9 @@ def prepare(
     *,
     seconds: float,
     tell: Callable[[str], None],
-) -> None:
+) -> Effect:
     """Enable admin and wait until commands run in it. Raises SheltieError."""
-    host.enable(keys)
+    effect = host.enable(keys)
     try:
         Wait(host, admin, seconds, tell).until_started()
     except KeyboardInterrupt as error:
@@ -28,6 +28,7 @@ def prepare(
             "nobody waits any longer, and the admin container stays enabled",
             hint="disable-admin-container shuts it again",
         ) from error
+    return effect
 
 
 def enter(path: str) -> int:

@@ -5,16 +5,28 @@ API alone) knows settings only, and control does the rest.
 """
 
 from collections.abc import Sequence
+from enum import Enum
 from typing import Final, Protocol
 
 from contract.keyline import KeyLine
 from contract.status import HostStatus
 
-__all__ = ["ADMIN", "CONTROL", "STATUS_URI", "Host"]
+__all__ = ["ADMIN", "CONTROL", "STATUS_URI", "Effect", "Host"]
 
 ADMIN: Final = "admin"
 CONTROL: Final = "control"
 STATUS_URI: Final = "/sheltie/v1/status"
+
+
+class Effect(Enum):
+    """What enabling did."""
+
+    NOTHING = "nothing"
+    """All was so already."""
+    CHANGED = "changed"
+    """Admin was enabled, or keys were added beside those who are in."""
+    RESTARTED = "restarted"
+    """A stock host started an admin anew that was up already: whoever was in is out."""
 
 
 class Host(Protocol):
@@ -23,8 +35,8 @@ class Host(Protocol):
     is_stock: bool
     """Whether it offers upstream's API alone."""
 
-    def enable(self, keys: Sequence[KeyLine]) -> bool:
-        """Enable admin and hand `keys` over, in one transaction; False when all was so already."""
+    def enable(self, keys: Sequence[KeyLine]) -> Effect:
+        """Enable admin and hand `keys` over, in one transaction."""
 
     def disable(self) -> bool:
         """Disable admin and take handed-over keys back; False when it was disabled already."""

@@ -9,7 +9,7 @@ from contract.apiclient.client import HostApi
 from contract.errors import FailedError
 from contract.keyline import KeyLine
 from contract.status import HostStatus
-from control.host import ADMIN, STATUS_URI
+from control.host import ADMIN, STATUS_URI, Effect
 
 __all__ = ["OurHost"]
 
@@ -22,19 +22,19 @@ class OurHost:
     def __init__(self, api: HostApi) -> None:
         self._api = api
 
-    def enable(self, keys: Sequence[KeyLine]) -> bool:
-        """Enable admin and hand `keys` over; False when both was so already."""
+    def enable(self, keys: Sequence[KeyLine]) -> Effect:
+        """Enable admin and hand `keys` over; this disturbs nobody who is in."""
         door = self.status().door
         known = {handed.key.fingerprint for handed in door.keys}
         new = [key.text for key in keys if key.fingerprint not in known]
         if door.open and not new:
-            return False
+            return Effect.NOTHING
         change: dict[str, object] = {"enabled": True}
         if new:
             document = msgspec.json.encode({"ssh": {"authorized-keys": new}})
             change["user-data"] = base64.b64encode(document).decode()
         self._set(change)
-        return True
+        return Effect.CHANGED
 
     def disable(self) -> bool:
         """Disable admin; the host drops the keys. False when it was disabled already."""

@@ -13,7 +13,7 @@ from contract.keyline import KeyLine
 from contract.rpc import KeyShown
 from contract.status import ContainerState, ContainerStatus, DoorStatus, HandedKey, HostStatus
 from contract.userdata import decode, merge_keys, without_keys
-from control.host import ADMIN, CONTROL
+from control.host import ADMIN, CONTROL, Effect
 from control.remembered import Remembered
 
 __all__ = ["StockHost"]
@@ -44,7 +44,7 @@ class StockHost:
         self._api = api
         self._remembered = remembered
 
-    def enable(self, keys: Sequence[KeyLine]) -> bool:
+    def enable(self, keys: Sequence[KeyLine]) -> Effect:
         """Enable admin with `keys` in its user-data.
 
         Nothing is written where nothing changes: a write restarts the container there and drops
@@ -59,10 +59,10 @@ class StockHost:
             added = _new(own, keys)
             wanted = merge_keys(own, added) if added else own
             if found.enabled and wanted == found.user_data:
-                return False
+                return Effect.NOTHING
             self._remembered.save(tuple(dict.fromkeys((*mine, *added))))
             self._set({"enabled": True}, found.user_data, wanted)
-        return True
+        return Effect.RESTARTED if found.enabled else Effect.CHANGED
 
     def disable(self) -> bool:
         """Disable admin and take out the keys that control put in."""

@@ -34,6 +34,8 @@ def opened(result: Opened) -> Iterator[Row]:
     """Yield what enabling says."""
     answer = result.answer
     yield "admin", "enabled" if result.changed else "enabled already"
+    for note in result.notes:
+        yield "note", note
     if answer is None:
         yield "next", "control status"
         return
@@ -67,6 +69,8 @@ def state(found: State) -> Iterator[Row]:
         yield container.name, _container(container)
     if found.is_stock:
         yield "host", "offers upstream's API alone: what runs there is known as far as it answers"
+        if door.open:
+            yield "note", "it starts admin anew at every write: another key throws out who is in"
     for problem in found.problems:
         yield "problem", problem
 
@@ -88,7 +92,7 @@ def _container(container: ContainerStatus) -> str:
 
 
 def _style(name: str, value: str) -> str:
-    if name == "problem":
+    if name in {"note", "problem"}:
         return "yellow"
     if name == "door":
         return "bold red" if value.startswith("OPEN") else "green"

@@ -9,6 +9,7 @@ import pytest
 from contract.apiclient.client import HostApi
 from contract.errors import SheltieError
 from contract.keyline import parse_plain
+from control.enabling import DROPPED
 from control.remembered import Remembered
 from control.stock import StockHost
 from tests.contract.fakehost import key_line
@@ -46,6 +47,30 @@ def test_what_is_added_is_remembered_before_it_is_written(stock: Control) -> Non
         host(stock).enable([parse_plain(key_line(1))])
 
     assert Remembered(stock.state).load() == (key_line(1),)
+
+
+def test_a_key_for_an_admin_that_is_up_throws_others_out_and_says_so(stock: Control) -> None:
+    """A stock host restarts admin at every write: whoever writes while others are in is told."""
+    first = stock.run("enable-admin-container", "--key", key_line(1))
+    second = stock.run("enable-admin-container", "--key", key_line(2))
+    again = stock.run("enable-admin-container", "--key", key_line(2))
+    third = stock.json("enable-admin-container", "--key", key_line(3))
+    entered = stock.run("enter-admin-container", "--key", key_line(4), stdin="exit 0\n")
+    status = stock.run("control", "status")
+
+    assert "whoever was in is out" not in first.stdout + again.stdout
+    assert second.stdout.splitlines()[1] == f"note: {DROPPED}"
+    assert third["notes"] == [DROPPED]
+    assert entered.stderr.startswith(f"note: {DROPPED}\n")
+    assert "note: it starts admin anew at every write: another key throws out" in status.stdout
+
+
+def test_on_a_host_of_ours_nobody_is_thrown_out(ours: Control) -> None:
+    """So there is nothing to note."""
+    ours.run("enable-admin-container", "--key", key_line(1))
+
+    assert ours.json("enable-admin-container", "--key", key_line(2))["notes"] == []
+    assert "note" not in ours.run("control", "status").stdout
 
 
 def test_a_memory_that_cannot_be_kept_hands_over_nothing(stock: Control) -> None:
