@@ -32,11 +32,12 @@ FORGOTTEN = ("settings", "containers", "host-containers")
 
 @dataclass(frozen=True)
 class Running:
-    """A host that runs. `pid` is its PID 1 as the machine sees it."""
+    """A host that runs. `pid` is its PID 1 as the machine sees it; `stock` whether it is one."""
 
     site: Site
     pid: int
     standin: bool
+    stock: bool = False
 
     @property
     def socket(self) -> Path:
@@ -73,24 +74,28 @@ class Running:
         return answer
 
 
-def find_host(site: Site, *, follow_parent: bool) -> Running:
-    """Return this machine where its PID 1 may be entered, else a stand-in that was just made."""
+def find_host(site: Site, *, follow_parent: bool, stock: bool = False) -> Running:
+    """Return this machine where its PID 1 may be entered, else a stand-in that was just made.
+
+    A stock host is always a stand-in: on it whoever may use a socket is root.
+    """
     site.make()
     for name in FORGOTTEN:
         shutil.rmtree(site.state / name, ignore_errors=True)
-    if probe():
+    if probe() and not stock:
         return Running(site, 1, standin=False)
     binds = (CLONE, cache() / "images")
     made: Standin = bring_up(
         record=site.record, state=site.state, binds=binds, follow_parent=follow_parent
     )
-    return Running(site, made.pid, standin=True)
+    return Running(site, made.pid, standin=True, stock=stock)
 
 
 def start_daemon(host: Running) -> None:
     """Start hostd on the host and wait until its socket answers. Raises SheltieError."""
     site = host.site
-    argv = host.hostd("serve", "--socket", str(site.run / "api/host/api.sock"))
+    stock = ["--stock"] if host.stock else []
+    argv = host.hostd("serve", "--socket", str(site.run / "api/host/api.sock"), *stock)
     entry, command = argv[: -len(argv) + argv.index("--") + 1], argv[argv.index("--") + 1 :]
     respawned = [*entry, PYTHON, "-I", "-m", "dev.respawn", *command]
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -159,12 +164,10 @@ def wait_for_container(host: Running, name: str, seconds: float = READY_SECONDS)
     deadline = time.monotonic() + seconds
     reason = ""
     while time.monotonic() < deadline:
-        states = {one["name"]: one for one in host.status()["containers"]}
-        container = states.get(name, {})
-        if container.get("state") == "running":
+        state, reason = _state(host, name)
+        if state == "running":
             return
-        reason = container.get("reason", "")
-        if container.get("state") == "failed":
+        if state == "failed":
             break
         time.sleep(0.05)
     raise TimedOutError(
@@ -172,6 +175,17 @@ def wait_for_container(host: Running, name: str, seconds: float = READY_SECONDS)
         hint=f"see {host.site.log}",
         code="CONTAINER_NOT_RUNNING",
     )
+
+
+def _state(host: Running, name: str) -> tuple[str, str]:
+    """Return the state of a container and why; a stock host tells only by what can be run in it."""
+    if host.stock:
+        argv = host.in_container(name, "true")
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+        return ("waiting", done.stderr.strip()) if done.returncode else ("running", "")
+    states = {one["name"]: one for one in host.status()["containers"]}
+    container = states.get(name, {})
+    return container.get("state", ""), container.get("reason", "")
 
 
 def free_port() -> int:

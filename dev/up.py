@@ -61,14 +61,14 @@ def ending(site: Site) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def bring_up(site: Site, steps: Steps, *, follow_parent: bool) -> Running:
+def bring_up(site: Site, steps: Steps, *, follow_parent: bool, stock: bool = False) -> Running:
     """Bring up a host with control running and admin shut. Raises SheltieError."""
     with steps.step("build the images") as note:
         built = dev.images.build(("admin", "control"), note.update)
     if not (site.state / "images").exists():
         need_room(site.make(), ROOM_NEEDED)
     with steps.step("bring up the host") as note:
-        host = find_host(site, follow_parent=follow_parent)
+        host = find_host(site, follow_parent=follow_parent, stock=stock)
         note.text = f"PID 1 is {host.pid}" if host.standin else "this machine"
     with steps.step("start the daemon"):
         start_daemon(host)
@@ -107,7 +107,11 @@ def describe(host: Running, answer: dict[str, Any]) -> dict[str, Any]:
     ssh = answer["ssh"]
     return {
         "socket": str(host.socket),
-        "host": {"pid": host.pid, "standin": host.standin},
+        "host": {
+            "pid": host.pid,
+            "standin": host.standin,
+            **({"stock": True} if host.stock else {}),
+        },
         "ssh": {
             "host": ssh["host"],
             "port": ssh["port"],
@@ -133,7 +137,7 @@ def _is_up(site: Site) -> bool:
         return False
 
 
-def _up(site: Site) -> None:
+def _up(site: Site, *, stock: bool = False) -> None:
     steps = Steps()
     if _is_up(site):
         steps.say(f"already up: {site.up}")
@@ -141,8 +145,9 @@ def _up(site: Site) -> None:
     stop(site)  # what an earlier run may have left behind
     check_nothing_else(site)
     with ending(site):
-        host = bring_up(site, steps, follow_parent=False)
-        steps.say(f"host: {'the stand-in' if host.standin else 'this machine'}")
+        host = bring_up(site, steps, follow_parent=False, stock=stock)
+        kind = "the stand-in" if host.standin else "this machine"
+        steps.say(f"host: {kind}{', as a stock host' if stock else ''}")
         with steps.step("enable admin"):
             answer = enable(host, make_identity(site))
         write_file(site.up, json.dumps(describe(host, answer), indent=2).encode() + b"\n")
@@ -160,11 +165,18 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make up/down", description=__doc__)
     parser.add_argument("verb", choices=["up", "down"])
     parser.add_argument("--site", type=Path, default=CLONE / ".sheltie", help="where its files lie")
+    parser.add_argument(
+        "--stock", action="store_true", help="a host with upstream's API alone, in the stand-in"
+    )
     arguments = parser.parse_args(words)
     os.umask(0o077)
     try:
         need_root()
-        {"up": _up, "down": _down}[arguments.verb](Site(arguments.site.resolve()))
+        site = Site(arguments.site.resolve())
+        if arguments.verb == "up":
+            _up(site, stock=arguments.stock)
+        else:
+            _down(site)
     except SheltieError as error:
         print(f"make {arguments.verb}: {error.line()}", file=sys.stderr)
         return error.exit_status

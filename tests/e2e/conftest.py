@@ -33,6 +33,17 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         _up("down", "--site", str(site))
 
 
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A stock host with the images as drop-ins; always one of our own, in the stand-in."""
+    site = tmp_path_factory.mktemp("stock") / "site"
+    try:
+        _up("up", "--stock", "--site", str(site))
+        yield Host.load(site / "up.json")
+    finally:
+        _up("down", "--site", str(site))
+
+
 @pytest.fixture
 def admin(host: Host) -> Host:
     """The host with admin enabled for up.json's own identity."""
