@@ -29,6 +29,7 @@ PACKAGES = {
     "conmon": ("conmon", "logs and exit codes that outlive the daemon"),
     "crun": ("crun", "the OCI runtime"),
     "docker-registry": ("docker-registry", "a real registry on loopback, in tests"),
+    "faketime": ("faketime", "a wrong clock for one process, in tests"),
     "git": ("git", "the clone's list of files"),
     "gnupg": ("gpg", "checks signatures of images for skopeo; signs in tests"),
     "iproute2": ("ip", "what a host shows of its network, in tests"),

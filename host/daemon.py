@@ -6,95 +6,68 @@ Containers outlive the daemon: TERM ends it and leaves them running, and the nex
 import asyncio
 import logging
 import os
-import resource
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Self
 
 import contract
-from contract import durable
-from contract.errors import MachineError, UsageError
-from contract.event import (
-    DaemonEnded,
-    DaemonStarted,
-    Event,
-    SettingsFound,
-    SettingsRecovered,
-    cut,
-)
-from contract.places import RUN, SOCKET_PATH_MAX
-from contract.status import ContainerStatus
-from host import reboot, release, wanted
+from contract.event import DaemonEnded, DaemonStarted
+from host import reboot, recovery, release, wanted
 from host.api.limits import Limits
-from host.api.listener import SOCKET_NAME, ContainerDoors, Listener
+from host.api.listener import ContainerDoors, Listener
 from host.audit import changes
 from host.audit.segments import Segments
 from host.audit.trail import Trail
 from host.callers import HOST
-from host.desired import Containers
+from host.directories import Places, own_run, own_state
+from host.ground import Ground, containers_of
 from host.house import House
 from host.idle import IdleContainers
-from host.image.access import RegistryAccess
-from host.lock import Lock
 from host.logline import event
+from host.notify import Notifier
 from host.policy import OURS, Policy
 from host.reboot import COMMAND
-from host.runtime import oom
+from host.recovery import RETRY_SECONDS
 from host.runtime.files import Files
-from host.store.files import FileStore
 from host.store.transactions import Transactions
 from host.update.none import NoEngine
 from host.update.updates import Updates
 
-__all__ = ["Places", "Runner", "serve", "stop_containers"]
-
-NO_ROOT = "not root: containers cannot be run, and sockets are not of group api"
-NO_RUNTIME = "started with --runtime none: containers are not run"
+__all__ = ["Places", "serve", "stop_containers"]
 
 _log = logging.getLogger("host")
 
 
-class Runner(Containers, Protocol):
-    """Containers with a life of its own: what the daemon needs of the supervisor."""
-
-    async def start(self) -> None:
-        """Adopt what a daemon before this one left running."""
-
-    async def stop_all(self) -> None:
-        """Stop every container and return when they are gone."""
-
-    async def close(self) -> None:
-        """Let go; containers stay."""
-
-
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where a daemon lives. `socket` is the host's own API socket."""
+class Options:
+    """How the daemon is to work."""
 
-    state: Path
-    run: Path
-    socket: Path
+    runtime: str
+    limits: Limits
+    reboot_command: Sequence[str]
+    policy: Policy
+    retry: float
+    manager: Notifier
 
-    @classmethod
-    def of(cls, state: Path, run: Path, socket: Path | None = None) -> "Places":
-        """Return the places, the socket at its usual one; UsageError (PATH_TOO_LONG).
 
-        Somebody who is not root may not use the system's run directory, and gets one of their own.
-        """
-        if os.geteuid() and run == Path(RUN):
-            run = state / "run"
-        state, run = state.absolute(), run.absolute()
-        places = cls(state, run, (socket or run / "api" / HOST.label / SOCKET_NAME).absolute())
-        size = len(os.fsencode(places.socket))
-        if size > SOCKET_PATH_MAX:
-            raise UsageError(
-                f"{places.socket} is {size} bytes long, a socket's path ends at {SOCKET_PATH_MAX}",
-                hint="choose a shorter --run or --socket",
-                code="PATH_TOO_LONG",
-            )
-        return places
+class Background:
+    """Tasks that go on for as long as the body does."""
+
+    def __init__(self, *work: Coroutine[Any, Any, None]) -> None:
+        self._work = work
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(one) for one in self._work]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                _log.error(event("defect", where="background", why=outcome), exc_info=outcome)
 
 
 async def serve(
@@ -103,41 +76,35 @@ async def serve(
     limits: Limits | None = None,
     reboot_command: str = COMMAND,
     policy: Policy = OURS,
+    retry: float = RETRY_SECONDS,
 ) -> None:
-    """Serve until TERM, INT or a request to stop. Raises SheltieError when that cannot begin."""
-    command = reboot.parse(reboot_command)
-    locks = _prepare(places)
+    """Serve until TERM, INT or a request to stop. Raises SheltieError when that cannot begin.
+
+    While the state directory is ill settings are shown as far as they can be read; every `retry`
+    seconds it is looked at again, and when it is well the daemon begins anew.
+    """
+    manager = Notifier.taken(os.environ)
+    options = Options(
+        runtime, limits or Limits(), reboot.parse(reboot_command), policy, retry, manager
+    )
+    lock = own_run(places)
     try:
-        store = FileStore(places.state / "settings")
         audit = Trail(Segments(places.state / "audit"))
-        _begin_audit(audit, store)
-        containers = _containers(
-            places,
-            runtime,
-            lambda: wanted.registries(store.live()),
-            changes.Containers(audit.note).seen,
-            audit.note,
-        )
-        unprotected = oom.protect() if runtime != "none" and os.geteuid() == 0 else ""
-        await containers.start()
-        try:
-            problems = [unprotected] if unprotected else []
-            settings, all_limits = Transactions(store), limits or Limits()
-            await _serve(places, settings, containers, problems, audit, all_limits, command, policy)
-        finally:
-            await containers.close()
+        async with Background(audit.keep(), manager.keep_watch()):
+            while await _serve(places, options, audit):
+                _log.warning(event("begin-anew", state=places.state))
     finally:
-        for lock in locks:
-            lock.release()
+        lock.release()
 
 
 async def stop_containers(places: Places, runtime: str) -> None:
     """Stop every container that a daemon left behind. Raises ConflictError while one runs."""
-    locks = _prepare(places)
+    locks = [own_run(places)]
     try:
+        locks.append(own_state(places))
         audit = Trail(Segments(places.state / "audit"))
         audit.start()
-        containers = _containers(places, runtime, observe=changes.Containers(audit.note).seen)
+        containers = containers_of(places, runtime, observe=changes.Containers(audit.note).seen)
         await containers.start()
         try:
             await containers.stop_all()
@@ -148,17 +115,23 @@ async def stop_containers(places: Places, runtime: str) -> None:
             lock.release()
 
 
-async def _serve(
+async def _serve(places: Places, options: Options, audit: Trail) -> bool:
+    """Serve until the end, or until a state directory that was ill is well: True then."""
+    ground = await Ground.found(places, options.runtime, audit)
+    try:
+        return await _answer(places, options, audit, ground)
+    finally:
+        await ground.close()
+
+
+async def _answer(
     places: Places,
-    transactions: Transactions,
-    containers: Runner,
-    problems: Sequence[str],
+    options: Options,
     audit: Trail,
-    limits: Limits,
-    reboot_command: Sequence[str],
-    policy: Policy,
-) -> None:
-    doors = ContainerDoors(places.run / "api", limits)
+    ground: Ground,
+) -> bool:
+    transactions, containers = Transactions(ground.store), ground.containers
+    doors = ContainerDoors(places.run / "api", options.limits)
     runtime = "none" if isinstance(containers, IdleContainers) else _runtime_name(containers)
     updates = Updates(
         NoEngine(), lambda: wanted.updates(transactions.live), places.run / "updates.json"
@@ -169,17 +142,17 @@ async def _serve(
         doors,
         runtime,
         os.getpid(),
-        problems=problems,
+        problems=ground.problems,
+        medium=ground.medium,
         updates=updates,
-        reboot_command=reboot_command,
+        reboot_command=options.reboot_command,
         audit=audit,
         log_of=lambda name: Files.of(places.state, places.run, name).log,
-        policy=policy,
+        policy=options.policy,
     )
     doors.serve(house)
-    own = Listener(house, HOST, places.socket, limits)
+    own = Listener(house, HOST, places.socket, options.limits)
     _heed_signals(house)
-    keeping = asyncio.create_task(audit.keep())
     generation = transactions.live.serial
     audit.note(
         DaemonStarted(contract.__version__, os.getpid(), runtime, generation, release.boot_id())
@@ -187,103 +160,45 @@ async def _serve(
     try:
         await house.apply()
         await own.open()
-        for problem in (*problems, *containers.problems):
+        for problem in house.all_problems:
             _log.warning(event("problem", what=problem))
         what = {"socket": places.socket, "state": places.state, "runtime": runtime}
-        _log.info(event("ready", **what, policy=policy.name))
-        await house.ending.wait()
+        _log.info(event("ready", **what, policy=options.policy.name))
+        options.manager.tell("READY=1", f"STATUS={_words(house)}")
+        async with Background(_mend(places, options.retry, ground, house.ending)):
+            await house.ending.wait()
         if house.stop_containers:
             await containers.stop_all()
     finally:
+        if not ground.is_well_again:
+            options.manager.tell("STOPPING=1")
         await asyncio.gather(own.hang_up(), doors.close(), updates.close())
-        keeping.cancel()
         house.calls.close()
         stay = "stopped" if house.stop_containers else "stay"
         audit.note(DaemonEnded(stay))
         _log.info(event("end", containers=stay))
+    return ground.is_well_again
 
 
-def _begin_audit(audit: Trail, store: FileStore) -> None:
-    """Find the audit's end, and tell what happened to the settings while no daemon looked."""
-    known, generation = audit.start(), store.live().serial
-    if store.recovered:
-        audit.note(SettingsRecovered(generation, cut(store.recovered)))
-    elif known is not None and known != generation:
-        audit.note(SettingsFound(generation, known))
+async def _mend(places: Places, retry: float, ground: Ground, ending: asyncio.Event) -> None:
+    """Look after the state directory; where it could not be used, end the serving once it can."""
+    if ground.medium is not None:
+        await ground.medium.keep(retry)
+    else:
+        await recovery.until_usable(places, retry)
+        ground.is_well_again = True
+        ending.set()
+
+
+def _words(house: House) -> str:
+    count = len(house.all_problems)
+    return f"runtime {house.runtime}; " + (f"{count} problems: hostd status" if count else "well")
 
 
 def _heed_signals(house: House) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, house.ending.set)
-
-
-def _prepare(places: Places) -> list[Lock]:
-    """Make the directories and lock them; whoever may not be root can still enter those of RUN."""
-    # Every file of ours has its mode set; umoci and the like make what the world may read.
-    os.umask(0o022)
-    # Each container has a socket of its own, with connections.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    _own_directory(places.state, 0o700)
-    _own_directory(places.run, 0o711)
-    durable.ensure_directory(places.run / "api", 0o711)
-    durable.ensure_directory(places.run / "api" / HOST.label, 0o711)
-    _make(places.socket.parent, 0o711)
-    locks = [Lock(places.state)]
-    try:
-        locks.append(Lock(places.run))
-    except BaseException:
-        locks[0].release()
-        raise
-    return locks
-
-
-def _own_directory(path: Path, mode: int) -> None:
-    """Make a directory; one that is there keeps its mode and must be nobody else's to write.
-
-    Raises MachineError (DIRECTORY_UNUSABLE).
-    """
-    found = _make(path, mode)
-    if found.st_uid not in {0, os.geteuid()} or found.st_mode & 0o022:
-        raise MachineError(
-            f"directory {path} may be written by others",
-            hint="name a directory of the daemon's own",
-            code="DIRECTORY_UNUSABLE",
-        )
-
-
-def _make(path: Path, mode: int) -> os.stat_result:
-    try:
-        path.mkdir(mode, parents=True, exist_ok=True)
-        return path.stat()
-    except OSError as error:
-        why = f"cannot make directory {path}: {error.strerror}"
-        raise MachineError(why, code="DIRECTORY_UNUSABLE") from error
-
-
-def _containers(
-    places: Places,
-    runtime: str,
-    access: Callable[[], RegistryAccess] = RegistryAccess,
-    observe: Callable[[ContainerStatus], None] | None = None,
-    note: Callable[[Event], object] = lambda _event: None,
-) -> Runner:
-    if runtime == "none":
-        return IdleContainers(NO_RUNTIME)
-    if os.geteuid() != 0:
-        return IdleContainers(NO_ROOT)
-    from host.supervisor.supervisor import Supervisor
-    from host.supervisor.worker import unobserved
-
-    return Supervisor(
-        places.state,
-        places.run,
-        runtime,
-        access=access,
-        observe=observe or unobserved,
-        note=note,
-    )
 
 
 def _runtime_name(containers: object) -> str:

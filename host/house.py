@@ -25,7 +25,17 @@ from host.store.transactions import Change, Transactions, utc_now
 from host.update.none import NoEngine
 from host.update.updates import Updates
 
-__all__ = ["Doors", "House"]
+__all__ = ["Doors", "House", "Medium"]
+
+
+class Medium(Protocol):
+    """What the settings are kept on."""
+
+    problem: str
+    """Why nothing can be kept there now; empty when all is well."""
+
+    def suspect(self, why: str) -> None:
+        """Note that something could not be kept."""
 
 
 class Doors(Protocol):
@@ -61,6 +71,7 @@ class House:
     audit: Trail = field(default_factory=lambda: Trail(MemorySink()))
     log_of: Callable[[str], Path] = _no_log
     policy: Policy = OURS
+    medium: Medium | None = None
     stop_containers: bool = False
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     streams: Counter[str] = field(default_factory=Counter)
@@ -80,8 +91,9 @@ class House:
     @property
     def all_problems(self) -> list[str]:
         """What does not work now, in sentences."""
+        kept = [self.medium.problem] if self.medium is not None and self.medium.problem else []
         return [
-            *(*self.problems, *self.containers.problems),
+            *(*self.problems, *self.containers.problems, *kept),
             *(*self.transactions.problems, *self.audit.problems),
         ]
 

@@ -1,24 +1,26 @@
-"""One daemon for one directory: a lock that ends with its holder, however that ends (flock(2))."""
+"""One daemon for one directory: a lock that ends with its holder, however that ends (flock(2)).
+
+It is on the directory itself, so that one on a read-only medium can be locked, too.
+"""
 
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
 from contract.errors import ConflictError, MachineError
 
 __all__ = ["Lock", "held", "wait"]
 
-_NAME = ".lock"
+_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Lock:
     """The lock on `directory`. Raises ConflictError (DAEMON_RUNNING) when another holds it."""
 
     def __init__(self, directory: Path) -> None:
-        path = directory / _NAME
         try:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(path, flags, 0o600)
+            self._descriptor = os.open(directory, _FLAGS)
         except OSError as error:
             raise MachineError(
                 f"cannot lock {directory}: {error.strerror}", code="DIRECTORY_UNUSABLE"
@@ -40,7 +42,7 @@ class Lock:
 
 def held(directory: Path) -> bool:
     """Return whether a daemon holds the lock on `directory`."""
-    if not (directory / _NAME).exists():
+    if not directory.is_dir():
         return False
     try:
         Lock(directory).release()
@@ -51,7 +53,7 @@ def held(directory: Path) -> bool:
 
 def wait(directory: Path) -> None:
     """Return once no daemon holds the lock on `directory`."""
-    descriptor = os.open(directory / _NAME, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(directory, _FLAGS)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     finally:

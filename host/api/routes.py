@@ -23,6 +23,8 @@ Handler = Callable[[House, Call], Awaitable[Response | Stream]]
 EXEC: Final = ("GET", "/exec")
 """The one endpoint that leaves HTTP behind."""
 
+_MEDIUM_FAILS: Final = frozenset({"STORE_UNUSABLE", "DIRECTORY_UNUSABLE"})
+
 _UPDATES: Final = (
     (Command.REFRESH, "s"),
     (Command.PREPARE, ""),
@@ -76,6 +78,8 @@ async def answer(house: House, call: Call) -> Response | Stream:
         error = FailedError("internal error, see the daemon's log", code="DEFECT")
     if error is not None:
         response = failed(error)
+        if house.medium is not None and error.code in _MEDIUM_FAILS:
+            house.medium.suspect(error.message)
     if call.method != "GET" or isinstance(error, RefusedError):
         _audit(house, call, response, error)
     if call.method != "GET" and isinstance(response, Response):
