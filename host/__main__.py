@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from contract.errors import NotFoundError, SheltieError
-from host.commands import audit, generations, watch
+from host.commands import audit, generations, install, watch
 from host.commands.options import RUN, STATE, Run, Socket, State
 from host.reboot import COMMAND
 
@@ -51,6 +51,8 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(generations.app, name="generations")
 app.command()(watch.events)
 app.command()(watch.logs)
+app.command()(install.install)
+app.command()(install.uninstall)
 
 
 @app.command()

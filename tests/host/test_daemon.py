@@ -305,5 +305,6 @@ def test_help_is_light() -> None:
     )
 
     assert done.stdout.splitlines()[-1] == "[]"
-    words = ("serve", "stop", "status", "exec", "audit", "generations", "events", "logs")
+    words = ["serve", "stop", "status", "exec", "audit", "generations", "events", "logs"]
+    words += ["install", "uninstall"]
     assert all(word in done.stdout for word in words)
