@@ -237,7 +237,8 @@ class Worker:
         )
         self._certificates = certificates
         self._watch(task)
-        self._enter(ContainerState.RUNNING, reason=self._made.note)
+        # As whoever adopts it will say.
+        self._enter(ContainerState.RUNNING, since=self._made.since, reason=self._made.note)
         _log.info(event("running", container=self.name, pid=task.pid))
 
     def _tell(self, words: str) -> None:
