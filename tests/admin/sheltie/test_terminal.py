@@ -61,8 +61,8 @@ def test_job_control_and_the_window(box: Box) -> None:
         terminal.keys("echo status=$?\r")
         terminal.expect(r"status=130")
         terminal.resize(41, 123)
-        terminal.keys("trap 'stty size' WINCH; stty size\r")
-        terminal.expect(r"41 123")
+        terminal.keys("until test \"$(stty size)\" = '41 123'; do sleep 0.1; done; stty size\r")
+        terminal.expect(r"\n41 123")
         terminal.keys("exit 5\r")
         assert terminal.wait() == 5
 
