@@ -16,10 +16,15 @@ def host_status(host: Host) -> dict[str, object]:
     return json.loads(done.stdout) if not done.returncode else {}
 
 
+def running(host: Host) -> list[dict[str, object]]:
+    """Return the containers that run; since when others do not is each daemon's own word."""
+    return [one for one in host.containers() if one["enabled"]]
+
+
 def test_killing_the_daemon_loses_nothing(admin: Host) -> None:
     """After kill -9 the daemon comes back with the same settings and running containers."""
     settings = admin.text("control", "apiclient", "get", "settings")
-    before, containers = host_status(admin), admin.containers()
+    before, containers = host_status(admin), running(admin)
     with Terminal(admin.ssh_argv(options=["-tt"])) as terminal:
         terminal.keys("echo up-$((1 + 1))\r")
         terminal.expect("up-2")
@@ -35,5 +40,5 @@ def test_killing_the_daemon_loses_nothing(admin: Host) -> None:
     after = host_status(admin)
 
     assert settings == admin.text("control", "apiclient", "get", "settings")
-    assert containers == admin.containers()
+    assert containers == running(admin)
     assert before["door"] == after["door"]

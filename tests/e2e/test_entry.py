@@ -185,7 +185,7 @@ def test_a_terminal_has_job_control_and_follows_the_window(admin: Host) -> None:
         terminal.resize(41, 123)
         # The new size and what is typed go different ways: the shell looks until it is there.
         terminal.keys("until test \"$(stty size)\" = '41 123'; do sleep 0.1; done; stty size\r")
-        terminal.expect(r"\n41 123")
+        terminal.expect(r"[\r\n]41 123")
         terminal.keys("exit 5\r")
         assert terminal.wait() == 5
 

@@ -62,7 +62,7 @@ def test_job_control_and_the_window(box: Box) -> None:
         terminal.expect(r"status=130")
         terminal.resize(41, 123)
         terminal.keys("until test \"$(stty size)\" = '41 123'; do sleep 0.1; done; stty size\r")
-        terminal.expect(r"\n41 123")
+        terminal.expect(r"[\r\n]41 123")
         terminal.keys("exit 5\r")
         assert terminal.wait() == 5
 
