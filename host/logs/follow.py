@@ -1,7 +1,7 @@
 """A container's log file: its last lines, and what comes, also when conmon begins it anew."""
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
@@ -21,14 +21,18 @@ def check(path: Path, name: str) -> None:
 
 
 async def lines(path: Path, tail: int, *, wait: bool) -> AsyncGenerator[bytes, None]:
-    """Yield the last `tail` lines of the file in blocks; with `wait` also what is added later.
+    """Yield the last `tail` lines of the log in blocks; with `wait` also what is added later.
 
+    What the file has too few of is taken from the part before the last turn, which lies beside it.
     Raises OSError.
     """
     with Notices(path.parent) if wait else nullcontext() as notices:
         descriptor = _opened(path)
         try:
-            position = _start_of_tail(descriptor, tail) if descriptor >= 0 else 0
+            position, missing = _start_of_tail(descriptor, tail)
+            if missing:
+                for data in _last_lines(path.with_name(f"{path.name}.1"), missing):
+                    yield data
             while True:
                 while descriptor >= 0 and (data := os.pread(descriptor, _BLOCK, position)):
                     position += len(data)
@@ -67,11 +71,27 @@ def _replaced(path: Path, descriptor: int, position: int) -> bool:
     return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino) or ours.st_size < position
 
 
-def _start_of_tail(descriptor: int, tail: int) -> int:
-    """Return where the last `tail` lines begin, reading backwards from the end."""
+def _last_lines(path: Path, tail: int) -> Iterator[bytes]:
+    """Yield the last `tail` lines of a file that nobody writes to any more."""
+    descriptor = _opened(path)
+    if descriptor < 0:
+        return
+    try:
+        position, _ = _start_of_tail(descriptor, tail)
+        while data := os.pread(descriptor, _BLOCK, position):
+            position += len(data)
+            yield data
+    finally:
+        os.close(descriptor)
+
+
+def _start_of_tail(descriptor: int, tail: int) -> tuple[int, int]:
+    """Return where the last `tail` lines begin, and how many of them the file does not have."""
+    if descriptor < 0:
+        return 0, tail
     end = position = os.fstat(descriptor).st_size
     if tail == 0:
-        return end
+        return end, 0
     missing = tail
     while position > 0:
         start = max(position - _BLOCK, 0)
@@ -81,6 +101,6 @@ def _start_of_tail(descriptor: int, tail: int) -> int:
         while (at := block.rfind(b"\n", 0, at)) >= 0:
             missing -= 1
             if missing == 0:
-                return start + at + 1
+                return start + at + 1, 0
         position = start
-    return 0
+    return 0, missing - bool(end)
