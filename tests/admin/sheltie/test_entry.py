@@ -134,7 +134,8 @@ def test_default_signals_are_restored(box: Box) -> None:
     """The command ignores no signal: Python's SIGPIPE and SIGXFSZ are put back."""
     ignored = box.run(box.sheltie("grep", "SigIgn", "/proc/self/status")).stdout.split()[1]
 
-    assert int(ignored, 16) == 0
+    # 32 and 33 are the C library's own: posix_spawn(3) hands them on as ignored, whoever calls it.
+    assert int(ignored, 16) & ~(0b11 << 31) == 0
 
 
 def test_only_the_standard_descriptors_are_open(box: Box) -> None:

@@ -61,14 +61,22 @@ async def test_forty_logins_at_once(door: Door) -> None:
 
 
 async def test_a_flood_of_silence_locks_nobody_out(door: Door) -> None:
-    """A thousand silent sockets from one source; a login from another one takes under a second."""
-    with silent(door, 1000, "127.0.0.9"):
+    """A thousand silent sockets from one source; a login from another one waits for none of them.
+
+    Under a second on an idle machine; here beside what a login takes without them, on this one.
+    """
+
+    async def login() -> float:
         begun = time.monotonic()
         done = await door.ssh("echo in")
-        took = time.monotonic() - begun
+        assert done.out == b"in\n"
+        return time.monotonic() - begun
 
-    assert done.out == b"in\n"
-    assert took < 1
+    alone = min([await login() for _ in range(3)])
+    with silent(door, 1000, "127.0.0.9"):
+        beside = min([await login() for _ in range(3)])
+
+    assert beside < 1 + 2 * alone
 
 
 async def test_silence_costs_no_process(door: Door) -> None:
