@@ -15,6 +15,7 @@ from admin.session.pump import Flow, Pump
 from admin.session.start import SUBSYSTEMS, Program, start
 from admin.ssh.frame import Channel
 from admin.ssh.protocol import (
+    Began,
     Environment,
     Execute,
     Exited,
@@ -53,23 +54,29 @@ SIGNALS = frozenset(
     ]
 )
 """RFC 4254 section 6.10."""
+OTHER_SIGNAL = "SIG@openssh.com"
+"""How sshd names a death by any other signal."""
 
 
 class Task(msgspec.Struct, frozen=True):
     """What a session is told: the login user, and both addresses for SSH_CONNECTION.
 
     `command` is forced by the key or its certificate, whatever the client asks for; without `pty`
-    there is no terminal.
+    there is no terminal. `last` tells an interactive login of the one before.
     """
 
     user: str
     connection: str
     command: str | None = None
     pty: bool = True
+    last: str = ""
 
 
 def work(task: bytes, descriptors: Sequence[int]) -> int:
-    """Run one session: descriptors are the stream, the error stream and the control channel."""
+    """Run one session.
+
+    Descriptors are the stream, the error stream, the control channel, the monitor's to report to.
+    """
     told = msgspec.msgpack.decode(task, type=Task)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
@@ -81,12 +88,18 @@ class Session:
     """One session from its first request to its exit."""
 
     def __init__(
-        self, task: Task, stream: socket.socket, errors: socket.socket, control: socket.socket
+        self,
+        task: Task,
+        stream: socket.socket,
+        errors: socket.socket,
+        control: socket.socket,
+        report: socket.socket,
     ) -> None:
         self._task = task
         self._account = account.find(task.user)
         self._stream, self._errors = stream, errors
         self._control: Channel[Exited, ToSession] = Channel(control, ToSession)
+        self._report: Channel[Began, Began] = Channel(report, Began)
         self._pty: Pty | None = None
         self._wanted: dict[str, str] = {}
         self._original: str | None = None
@@ -104,14 +117,19 @@ class Session:
         if program is None:
             return
         self._start(program)
+        self._tell_monitor(program)
         self._pump.watch(self._control.fileno(), self._request)
-        self._pump.watch(self._pidfd, self._reap)
+        self._pump.watch(self._pidfd, self._note_end)
         while not self._lost and (self._exited is None or self._outputs):
             self._pump.turn(None)
         if self._lost and self._exited is None:
             self._hang_up()
         else:
+            self._signal_group(signal.SIGHUP, signal.SIGCONT)
             self._tell_exit()
+        # Not reaped before, so that the number is this group's and nobody else's.
+        self._signal_group(signal.SIGKILL)
+        os.waitpid(self._pid, 0)
 
     def _await_program(self) -> Program | None:
         deadline = time.monotonic() + REQUEST_SECONDS
@@ -155,6 +173,11 @@ class Session:
             self._start_on_pipes(program)
         self._pidfd = os.pidfd_open(self._pid)
 
+    def _tell_monitor(self, program: Program) -> None:
+        with contextlib.suppress(OSError):  # it ended, and the listener with it
+            self._report.send(Began(tty=self._pty is not None, login=program.greeted))
+        self._report.close()
+
     def _variables(self, tty: str = "") -> dict[str, str]:
         term = self._pty.term if self._pty else ""
         connection = self._task.connection
@@ -167,8 +190,9 @@ class Session:
 
     def _start_on_terminal(self, program: Program, pty: Pty) -> None:
         master, slave, name = terminal.make(pty.modes, pty.rows, pty.cols, self._account.uid)
+        slaves = (slave, slave, slave)
         self._pid = start(
-            program, self._account, self._variables(name), (slave, slave, slave), tty=True
+            program, self._account, self._variables(name), slaves, tty=True, last=self._task.last
         )
         os.close(slave)
         self._master = master
@@ -238,15 +262,22 @@ class Session:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(group, number)
 
-    def _reap(self) -> None:
+    def _signal_group(self, *numbers: signal.Signals) -> None:
+        """Signal what is left of the program's process group."""
+        for number in numbers:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._pid, number)
+
+    def _note_end(self) -> None:
         """Note how the program ended; on a terminal also fetch what it printed last."""
         self._pump.forget(self._pidfd)
-        _, status = os.waitpid(self._pid, 0)
-        if os.WIFSIGNALED(status):
-            name = signal.Signals(os.WTERMSIG(status)).name.removeprefix("SIG")
-            self._exited = Exited(signal=name, core=os.WCOREDUMP(status))
+        found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
+        assert found is not None  # noqa: S101  no WNOHANG
+        if found.si_code == os.CLD_EXITED:
+            self._exited = Exited(status=found.si_status)
         else:
-            self._exited = Exited(status=os.WEXITSTATUS(status))
+            core = found.si_code == os.CLD_DUMPED
+            self._exited = Exited(signal=_name(found.si_status), core=core)
         if self._master >= 0:
             # Others may hold the terminal open for ever; the program's own words are all there.
             self._pump.flows[1].drain()
@@ -267,12 +298,14 @@ class Session:
         """The client is lost: HUP, as a terminal that was hung up sends it, then KILL."""
         if self._master >= 0:
             os.close(self._master)
-        for number in (signal.SIGHUP, signal.SIGCONT):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._pid, number)
-        if not select.select([self._pidfd], [], [], HANGUP_SECONDS)[0]:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._pid, signal.SIGKILL)
+        self._signal_group(signal.SIGHUP, signal.SIGCONT)
+        select.select([self._pidfd], [], [], HANGUP_SECONDS)
+
+
+def _name(number: int) -> str:
+    """Return a signal's name for an exit-signal request (RFC 4254 section 6.10)."""
+    names = {signal.Signals[f"SIG{name}"].value: name for name in SIGNALS}
+    return names.get(number, OTHER_SIGNAL)
 
 
 def _nothing() -> None:

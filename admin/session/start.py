@@ -1,5 +1,6 @@
 """Start the shell, the command or the subsystem as the login user, in a session of its own."""
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -16,12 +17,13 @@ __all__ = ["SUBSYSTEMS", "Program", "start"]
 
 SUBSYSTEMS = {"sftp": "/usr/lib/openssh/sftp-server"}
 MOTD = Path("/etc/motd")
+OOM_SCORE = Path("/proc/self/oom_score_adj")
 NOT_EXECUTABLE = 126
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to execute, and whether it is an interactive login, which gets the motd."""
+    """What to execute, and whether it is an interactive login, which is greeted."""
 
     path: str
     argv: Sequence[bytes | str]
@@ -45,15 +47,19 @@ def start(
     descriptors: tuple[int, int, int],
     *,
     tty: bool,
+    last: str = "",
 ) -> int:
-    """Fork and execute; return the pid. Descriptors become 0, 1 and 2 of the program."""
+    """Fork and execute; return the pid. Descriptors become 0, 1 and 2 of the program.
+
+    `last` is what an interactive login is told of the one before it.
+    """
     pid = os.fork()
     if pid:
         return pid
     try:
         _become(account, descriptors, tty=tty)
         if program.greeted:
-            _greet(account)
+            _greet(account, last)
         os.execve(program.path, list(program.argv), dict(variables))  # noqa: S606
     except OSError as error:
         os.write(2, f"sheltie: {program.path}: {error.strerror}\n".encode())
@@ -76,6 +82,7 @@ def _become(account: Account, descriptors: tuple[int, int, int], *, tty: bool) -
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    _be_mortal()
     if not os.geteuid():
         os.setgroups(account.groups)
         os.setresgid(account.gid, account.gid, account.gid)
@@ -87,8 +94,22 @@ def _become(account: Account, descriptors: tuple[int, int, int], *, tty: bool) -
         os.chdir("/")
 
 
-def _greet(account: Account) -> None:
-    if (Path(account.home) / ".hushlogin").exists() or not MOTD.is_file():
+def _be_mortal() -> None:
+    """Give up the shield of admin's first process: who eats the memory is who shall die.
+
+    While still root: what changed its uid may not open its own file. To raise it needs no right.
+    """
+    with contextlib.suppress(OSError, ValueError):  # no such file here: a login all the same
+        if int(OOM_SCORE.read_text()) < 0:
+            OOM_SCORE.write_text("0")
+
+
+def _greet(account: Account, last: str) -> None:
+    """Tell of the last login, then the motd: sshd's order; a ~/.hushlogin keeps both away."""
+    if (Path(account.home) / ".hushlogin").exists():
         return
-    sys.stdout.write(MOTD.read_text(errors="replace"))
+    if last:
+        sys.stdout.write(f"Last login: {last}\n")
+    if MOTD.is_file():
+        sys.stdout.write(MOTD.read_text(errors="replace"))
     sys.stdout.flush()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
 from admin.session.process import Task as SessionTask
 from admin.ssh.control import Event, Limits
@@ -24,6 +25,7 @@ from admin.ssh.protocol import (
     VERSION,
     Ask,
     Ask_,
+    Began,
     Denied,
     Ended,
     Exchange,
@@ -47,7 +49,10 @@ GREETING_SIZE = 8
 
 @dataclass(frozen=True)
 class House:
-    """What all connections share. `more` asks the keys command, where there is one."""
+    """What all connections share. `more` asks the keys command, where there is one.
+
+    `last` holds for each user what is told of the last interactive login since the door opened.
+    """
 
     listeners: Spawner
     sessions: Spawner
@@ -56,6 +61,7 @@ class House:
     more: Callable[[bytes], Awaitable[Sequence[Entry]] | None]
     logged_in: Callable[["Connection"], None]
     closed: Callable[["Connection", Outcome, str], None]
+    last: dict[str, str]
 
 
 class Connection:
@@ -286,28 +292,33 @@ class Connection:
                 channel.send(Denied(number))
             return
         options = login.admission.options
-        task = SessionTask(login.user, self._connection, options.command, pty=options.pty)
+        last = self._house.last.get(login.user, "")
+        task = SessionTask(login.user, self._connection, options.command, options.pty, last)
         self._starting += 1
         try:
-            pidfd = await self._open(number, channel, msgspec.msgpack.encode(task), pty=options.pty)
+            pidfd, report = await self._open(
+                number, channel, msgspec.msgpack.encode(task), pty=options.pty
+            )
         except (SheltieError, OSError) as error:
             self.drop(str(error))
             return
         finally:
             self._starting -= 1
-        self._watch(pidfd)
+        self._watch(pidfd, report)
 
     async def _open(
         self, number: int, channel: "Channel[Grant, Ask_]", task: bytes, *, pty: bool
-    ) -> int:
-        """Start the session process and hand its other ends to the listener."""
+    ) -> tuple[int, "Channel[Began, Began]"]:
+        """Start the session process and hand its other ends to the listener, all but our own."""
         stream, errors = socket.socketpair(), socket.socketpair()
         control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours, report = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.ExitStack() as stack:
-            for pair in (stream, errors, control):
-                for end in pair:
-                    stack.enter_context(end)
-            inner = [pair[1].fileno() for pair in (stream, errors, control)]
+            for end in (*stream, *errors, *control, report):
+                stack.enter_context(end)
+            unless_kept = stack.enter_context(contextlib.ExitStack())
+            unless_kept.enter_context(ours)
+            inner = [end.fileno() for end in (stream[1], errors[1], control[1], report)]
             pidfd = await self._house.sessions.spawn(task, inner)
             outer = [pair[0].fileno() for pair in (stream, errors, control)]
             try:
@@ -315,9 +326,11 @@ class Connection:
             except OSError:
                 os.close(pidfd)  # it sees its control channel end
                 raise
-        return pidfd
+            unless_kept.pop_all()
+        ours.setblocking(False)  # noqa: FBT003  its only form
+        return pidfd, Channel(ours, Began)
 
-    def _watch(self, pidfd: int) -> None:
+    def _watch(self, pidfd: int, report: "Channel[Began, Began]") -> None:
         name = secrets.token_hex(4)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         login = self._judge.login
@@ -326,7 +339,14 @@ class Connection:
         self.shown[name] = SessionShown(name, login.user, since, self.address, key)
         self._tell("session", name)
 
+        def told() -> None:
+            self._loop.remove_reader(report.fileno())
+            self._note(name, report)
+            report.close()
+
         def ended() -> None:
+            if report.fileno() >= 0:
+                told()
             self._loop.remove_reader(pidfd)
             os.close(pidfd)
             self.shown.pop(name, None)
@@ -334,7 +354,21 @@ class Connection:
             if not self._dropped:
                 self._rest()
 
+        self._loop.add_reader(report.fileno(), told)
         self._loop.add_reader(pidfd, ended)
+
+    def _note(self, name: str, report: "Channel[Began, Began]") -> None:
+        """Take down what a session says of itself: the one that knows, and no listener's word."""
+        try:
+            received = report.receive()
+        except (OSError, SheltieError):
+            return  # it ended before it began
+        shown = self.shown[name]
+        if received is not None:
+            self.shown[name] = structs.replace(shown, tty=received[0].tty)
+            if received[0].login:
+                when = datetime.now(UTC).strftime("%a %b %d %H:%M:%S %Y UTC")
+                self._house.last[shown.user] = f"{when} from {self.source}"
 
 
 def _kill(pidfd: int) -> None:

@@ -66,6 +66,7 @@ class Monitor:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._gate: Gatekeeper | None = None
         self._throttle = Throttle(time.monotonic)
+        self._last: dict[str, str] = {}
         # Both load while the keeper still makes up its mind.
         self._listeners = Nursery("admin.ssh.listen_zygote", _listener_ids(), self._zygote_gone)
         self._sessions = Nursery("admin.session.zygote", (), self._zygote_gone)
@@ -157,6 +158,7 @@ class Monitor:
             self._more,
             lambda one: gate.logged_in(one.source),
             self._forget,
+            self._last,
         )
         try:
             connection = Connection(peer, judge, house, address[:2])

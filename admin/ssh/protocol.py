@@ -10,6 +10,7 @@ __all__ = [
     "VERSION",
     "Algorithms",
     "Ask",
+    "Began",
     "Denied",
     "Ended",
     "Environment",
@@ -209,6 +210,13 @@ class Exited(msgspec.Struct, tag=True, frozen=True):
     status: int = 0
     signal: str = ""
     core: bool = False
+
+
+class Began(msgspec.Struct, tag=True, frozen=True):
+    """What a session tells the monitor once: its program runs, on a terminal, as a login or not."""
+
+    tty: bool = False
+    login: bool = False
 
 
 ToSession = Pty | Environment | Shell | Execute | Subsystem | Window | Signal

@@ -98,8 +98,8 @@ class Relay(asyncssh.SSHServerSession[bytes]):
         self._tell(Signal(signal))
 
     def break_received(self, msec: int) -> bool:
-        """A break is an interrupt: a pty's master cannot send a break."""
-        return self._tell(Signal("INT"))
+        """Interrupt the terminal: its master cannot send a break. No line, no break (RFC 4335)."""
+        return self._terminal and self._tell(Signal("INT"))
 
     def data_received(self, data: bytes, datatype: Any) -> None:
         """Write to the session; what does not fit waits, and the channel with it."""

@@ -1,4 +1,4 @@
-"""A session process without a monitor: the test plays the listener with its three descriptors."""
+"""A session process alone: the test plays the listener, with three descriptors, and the monitor."""
 
 import os
 import pwd
@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import msgspec
 
 from admin.session.process import Task
 from admin.ssh.frame import Channel
-from admin.ssh.protocol import Exited, ToSession
+from admin.ssh.protocol import Began, Exited, ToSession
 
 __all__ = ["SECONDS", "Seam", "pieces", "session"]
 
@@ -31,6 +31,7 @@ class Seam:
     stream: socket.socket
     errors: socket.socket
     control: Channel[ToSession, Exited]
+    report: Channel[Began, Began]
     process: subprocess.Popen[bytes]
 
     def ask(self, *messages: ToSession) -> None:
@@ -57,11 +58,18 @@ class Seam:
         assert received is not None
         return received[0]
 
+    def began(self) -> Began:
+        """Return what the session told the monitor."""
+        received = self.report.receive()
+        assert received is not None
+        return received[0]
+
     def hang_up(self) -> None:
         """Leave, as a client that is lost."""
         self.stream.close()
         self.errors.close()
         self.control.close()
+        self.report.close()
 
     def stalled(self) -> None:
         """Wait until the session can hand out no more, because nobody reads."""
@@ -90,19 +98,22 @@ def _written(pid: int) -> int:
 
 
 @contextmanager
-def session() -> Iterator[Seam]:
-    """Start a session for the current user, and end it."""
+def session(*, last: str = "", before: Sequence[str] = ()) -> Iterator[Seam]:
+    """Start a session for the current user, by the program `before`, and end it."""
     user = pwd.getpwuid(os.geteuid()).pw_name
-    task = msgspec.msgpack.encode(Task(user, "192.0.2.1 1111 192.0.2.2 22"))
+    task = msgspec.msgpack.encode(Task(user, "192.0.2.1 1111 192.0.2.2 22", last=last))
     stream, errors = socket.socketpair(), socket.socketpair()
     control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    theirs = [pair[1].fileno() for pair in (stream, errors, control)]
+    report = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs = [pair[1].fileno() for pair in (stream, errors, control, report)]
     code = WORK.format(task=task, descriptors=theirs)
-    process = subprocess.Popen([sys.executable, "-I", "-c", code], pass_fds=theirs)
-    for pair in (stream, errors, control):
+    process = subprocess.Popen([*before, sys.executable, "-I", "-c", code], pass_fds=theirs)
+    for pair in (stream, errors, control, report):
         pair[1].close()
         pair[0].settimeout(SECONDS)
-    seam = Seam(stream[0], errors[0], Channel(control[0], Exited), process)
+    seam = Seam(
+        stream[0], errors[0], Channel(control[0], Exited), Channel(report[0], Began), process
+    )
     try:
         yield seam
     finally:

@@ -5,14 +5,19 @@ import hashlib
 import os
 import select
 import shlex
+import signal
 import socket
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+from admin.session import start
 from admin.session.process import SIGNALS
 from admin.ssh.protocol import (
+    Began,
     Environment,
     Execute,
     Exited,
@@ -155,6 +160,15 @@ def test_signals_on_a_terminal_reach_the_foreground() -> None:
         assert seam.exited() == Exited()
 
 
+@pytest.mark.parametrize("number", [signal.SIGBUS, signal.SIGRTMIN + 3])
+def test_a_death_by_another_signal_is_named_as_sshd_names_it(number: int) -> None:
+    """A signal beyond the RFC's list has a name too, and ends the session in order."""
+    with session() as seam:
+        seam.ask(Execute(f"ulimit -c 0; kill -{int(number)} $$".encode()))
+
+        assert seam.exited() == Exited(signal="SIG@openssh.com")
+
+
 def test_other_signals_are_ignored() -> None:
     """Names beyond the list do nothing, and the session goes on."""
     with session() as seam:
@@ -227,6 +241,78 @@ def test_a_lost_client_ends_the_program(screen: tuple[Pty, ...], trap: str) -> N
         os.close(descriptor)
 
     assert ended
+
+
+@pytest.mark.parametrize("screen", [(), (SCREEN,)])
+@pytest.mark.parametrize("trap", ["", "trap '' HUP; "])
+def test_nothing_of_the_group_stays(screen: tuple[Pty, ...], trap: str) -> None:
+    """What a program leaves in its process group, with other output than ours, ends with it."""
+    with session() as seam:
+        left = f"{trap}sleep 300 </dev/null >/dev/null 2>&1 & echo $!; read -r; exit 6"
+        seam.ask(*screen, Execute(left.encode()))
+        descriptor = os.pidfd_open(int(seam.line()))
+        seam.stream.sendall(b"\n")
+        assert seam.exited() == Exited(status=6)
+        seam.hang_up()
+        ended = select.select([descriptor], [], [], SECONDS)[0]
+        os.close(descriptor)
+
+    assert ended
+
+
+def test_a_login_shell_reads_its_profile(tmp_path: Path) -> None:
+    """Without a command it is a login shell, whose name starts with a dash; with one it is none."""
+    show = b"echo $0; shopt login_shell; exit\n"
+    for ask, login in ((Shell(), True), (Execute(b"exec bash -s"), False)):
+        with session() as seam:
+            seam.ask(ask)
+            seam.stream.sendall(show)
+            seam.stream.shutdown(socket.SHUT_WR)
+            name, word = seam.rest().splitlines()[-2:]
+
+        assert name.startswith(b"-") == login
+        assert word.split()[-1] == (b"on" if login else b"off")
+
+
+def test_only_an_interactive_login_is_greeted() -> None:
+    """It is told of the login before, on a terminal; a command and a shell on pipes are not."""
+    told = []
+    for asked in ((SCREEN, Shell()), (SCREEN, Execute(b"true")), (Shell(),)):
+        with session(last="yesterday from 192.0.2.9") as seam:
+            seam.ask(*asked)
+            assert seam.began() == Began(tty=SCREEN in asked, login=asked == (SCREEN, Shell()))
+            seam.stream.sendall(b"exit\n")
+            told.append(b"Last login: yesterday from 192.0.2.9\r\n" in seam.rest())
+
+    assert told == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("found", "left"), [("-999", "0"), ("-1", "0"), ("0", "0"), ("300", "300")]
+)
+def test_the_shield_of_the_first_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str, left: str
+) -> None:
+    """A score below zero is not handed down; one above is not taken away."""
+    score = tmp_path / "oom_score_adj"
+    score.write_text(found)
+    monkeypatch.setattr(start, "OOM_SCORE", score)
+    start._be_mortal()
+
+    assert score.read_text() == left
+
+
+def test_a_session_may_be_killed_for_memory() -> None:
+    """Whatever its parents have, a program's score is not below zero: by the kernel's own word.
+
+    Where this machine does not let us go below, the file above has shown it.
+    """
+    before = ["choom", "-n", "-999", "--"]
+    possible = not subprocess.run([*before, "true"], capture_output=True, check=False).returncode
+    with session(before=before if possible else ["choom", "-n", "7", "--"]) as seam:
+        seam.ask(Execute(b"cat /proc/self/oom_score_adj"))
+
+        assert seam.rest() == (b"0\n" if possible else b"7\n")
 
 
 def test_a_client_that_asks_for_nothing() -> None:

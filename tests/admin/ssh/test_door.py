@@ -6,8 +6,10 @@ import os
 import signal
 from pathlib import Path
 
+import asyncssh
 import pytest
 
+from admin.ssh.control import Status
 from tests.admin.ssh.door import Door, make_key
 from tests.e2e.terminal import Terminal
 
@@ -239,6 +241,66 @@ async def test_status_shows_who_is_in(door: Door) -> None:
     assert (await door.link.status()).sessions == []
 
 
+async def test_status_tells_a_terminal_from_a_command(door: Door) -> None:
+    """The session says which it is, and the next login on a terminal is told of this one."""
+
+    def talk() -> None:
+        with Terminal(door.argv(options=["-tt"])) as terminal:
+            terminal.keys("PS1='re''ady> '\r")
+            terminal.expect("ready> ")
+            shown.append(asyncio.run_coroutine_threadsafe(door.link.status(), loop).result(20))
+            terminal.keys("exit\r")
+            terminal.wait()
+
+    shown: list[Status] = []
+    loop = asyncio.get_running_loop()
+    await asyncio.to_thread(talk)
+    argv = door.argv("echo in; cat")
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    await process.stdout.readline()
+    shown.append(await door.link.status())
+    process.stdin.close()
+    await process.wait()
+
+    def again() -> None:
+        with Terminal(door.argv(options=["-tt"])) as terminal:
+            terminal.expect(r"Last login: \w{3} \w{3} \d\d [\d:]{8} \d{4} UTC from 127\.0\.0\.1")
+            terminal.keys("exit\r")
+            terminal.wait()
+
+    await asyncio.to_thread(again)
+
+    assert [one.sessions[-1].tty for one in shown] == [True, False]
+
+
+async def test_a_break_is_an_interrupt_on_a_terminal_only(door: Door) -> None:
+    """A break (RFC 4335) interrupts what is in the terminal's foreground; a pipe has no line."""
+    async with asyncssh.connect(
+        door.host,
+        door.port,
+        username="root",
+        client_keys=[str(door.identity)],
+        known_hosts=str(door.directory / "known_hosts"),
+        config=None,
+    ) as connection:
+        command = "trap 'echo got' INT; echo up; read -r; echo end"
+        for term, words in (("xterm", ["got"]), (None, [])):
+            process = await connection.create_process(command, term_type=term)
+            assert (await process.stdout.readline()).strip() == "up"
+            process.channel.send_break(500)
+            if words:
+                assert "got" in await process.stdout.readline()
+            process.stdin.write("\n")
+            rest = (await process.wait()).stdout
+            assert isinstance(rest, str)
+
+            assert ("got" in rest) is False
+            assert "end" in rest
+
+
 async def test_a_taken_port_is_named(door: Door, tmp_path: Path) -> None:
     """A second monitor on the same port says which address it could not have."""
     from admin.ssh.client import MonitorLink
@@ -276,8 +338,6 @@ async def test_sftp_runs_as_the_user(door: Door, tmp_path: Path) -> None:
 
 async def test_signals_reach_the_command(door: Door) -> None:
     """A signal request of the client reaches the command (RFC 4254 section 6.9)."""
-    import asyncssh
-
     async with asyncssh.connect(
         door.host,
         door.port,

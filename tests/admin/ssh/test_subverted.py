@@ -147,6 +147,7 @@ class Stage:
             lambda _blob: None,
             lambda _one: None,
             lambda _one, outcome, why: ended.set_result((outcome, why)),
+            {},
         )
         judge = Judge([self.key], lambda: self.policy, lambda: NOW)
         connection = Connection(peer, judge, house, address)
