@@ -47,6 +47,7 @@ docs: setup ## write the pages that are made from the sources
 	@$(python) -m dev.completion --write
 
 bench: setup ## measure, side by side with what one would take instead
+	@python3 -I dev/packages.py bench
 	@$(python) -m dev bench
 
 clean: down ## remove what a clone holds beside its files (the cache stays; CLEAN_CACHE=1 removes it too)

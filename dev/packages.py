@@ -1,7 +1,8 @@
 """Set a bare Debian machine up: programs from its packages, then the virtual environment.
 
 Standard library only, and no import of its neighbours: it runs before anything else exists, as
-`python3 -I dev/packages.py`. When nothing is missing it takes a few dozen milliseconds.
+`python3 -I dev/packages.py`, with the word `bench` before measuring. When nothing is missing it
+takes a few dozen milliseconds.
 """
 
 import contextlib
@@ -29,6 +30,7 @@ PACKAGES = {
     "conmon": ("conmon", "logs and exit codes that outlive the daemon"),
     "crun": ("crun", "the OCI runtime"),
     "docker-registry": ("docker-registry", "a real registry on loopback, in tests"),
+    "dropbear-bin": ("dbclient", "an SSH client of another family, in tests"),
     "faketime": ("faketime", "a wrong clock for one process, in tests"),
     "git": ("git", "the clone's list of files"),
     "gnupg": ("gpg", "checks signatures of images for skopeo; signs in tests"),
@@ -47,6 +49,8 @@ PACKAGES = {
     "umoci": ("umoci", "unpacks images"),
     "util-linux": ("unshare", "namespaces in tests"),
 }
+# What only `make bench` wants.
+BENCH = {"openssh-server": ("sshd", "OpenSSH's server, to measure ours beside")}
 FIRST_PYTHON = (3, 11)
 
 
@@ -54,15 +58,16 @@ class SetupError(Exception):
     """One line for people."""
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     """Install what is missing; return the exit status."""
+    wanted = {**PACKAGES, **(BENCH if words == ["bench"] else {})}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if sys.version_info < FIRST_PYTHON:
         say("python3 is older than 3.11; Debian 12 and 13 have what is needed")
         return 1
     try:
         restore(POLICY)  # an earlier run may have been killed
-        install(missing_packages())
+        install(missing_packages(wanted))
         make_environment()
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
@@ -73,12 +78,12 @@ def main() -> int:
     return 0
 
 
-def missing_packages() -> list[str]:
+def missing_packages(wanted: dict[str, tuple[str, str]] = PACKAGES) -> list[str]:
     """Return the packages whose program is not on the PATH."""
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     missing = [
         name
-        for name, (program, _) in PACKAGES.items()
+        for name, (program, _) in wanted.items()
         if program and not shutil.which(program, path=path)
     ]
     if not (ENVIRONMENT / "bin/python").exists() and not has_venv():
@@ -221,4 +226,4 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
