@@ -12,6 +12,7 @@ from typing import Any
 import asyncssh
 from asyncssh import kex_dh
 from asyncssh.connection import SSHServerConnection, SSHServerConnectionOptions
+from asyncssh.constants import MSG_KEXINIT
 from asyncssh.packet import SSHPacket, String
 from asyncssh.public_key import SSHKeyPair
 
@@ -24,6 +25,8 @@ __all__ = ["Connection", "HostKey", "options", "take_over"]
 
 PROVEN_MAX = 32
 """Most host keys that a client may ask to be proven at once."""
+COOKIE_SIZE, KEXINIT_LISTS = 16, 10
+"""How a KEXINIT packet begins (RFC 4253 section 7.1)."""
 KEEP_ALIVES = 3
 """Keep-alives without an answer before the connection is given up (ClientAliveCountMax)."""
 
@@ -104,6 +107,26 @@ class Connection(SSHServerConnection):
         """Send nothing: the monitor announced the version before this process was forked."""
         self._server_version = VERSION
         self.set_extra_info(server_version=VERSION.decode())
+
+    async def _process_kexinit(self, _pkttype: int, _pktid: int, packet: SSHPacket) -> None:
+        """Judge by RFC 4253 section 7 whether the packet that the client guessed is to be ignored.
+
+        The library takes a guess for right if its method was chosen; by the RFC, and to Dropbear,
+        it is right only if both sides' first method and first kind of host key are the same.
+        """
+        ahead = SSHPacket(packet.get_remaining_payload())
+        ahead.get_bytes(COOKIE_SIZE)
+        lists = [ahead.get_namelist() for _ in range(KEXINIT_LISTS)]
+        follows = ahead.get_boolean()
+        await super()._process_kexinit(_pkttype, _pktid, packet)
+        ours = (self._kex_algs[:1], list(self._server_host_key_algs or ())[:1])
+        self._ignore_first_kex = follows and (lists[0][:1], lists[1][:1]) != ours
+
+    # The library looks methods up in a table of functions, not by their names.
+    _packet_handlers = {  # noqa: RUF012  declared so there
+        **SSHServerConnection._packet_handlers,  # noqa: SLF001
+        MSG_KEXINIT: _process_kexinit,
+    }
 
     async def reload_config(self) -> None:
         """Do nothing: the library would build its options anew for each user name, in a thread."""
