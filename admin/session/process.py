@@ -12,6 +12,7 @@ import msgspec
 
 from admin.session import account, terminal
 from admin.session.pump import Flow, Pump
+from admin.session.signals import SIGNALS, name_of
 from admin.session.start import SUBSYSTEMS, Program, start
 from admin.ssh.frame import Channel
 from admin.ssh.protocol import (
@@ -36,26 +37,6 @@ HANGUP_SECONDS = 5
 """Between HUP and KILL when the client is lost."""
 LEAVE_SECONDS = 10
 """How long the listener may take to fetch the last bytes."""
-SIGNALS = frozenset(
-    [
-        "ABRT",
-        "ALRM",
-        "FPE",
-        "HUP",
-        "ILL",
-        "INT",
-        "KILL",
-        "PIPE",
-        "QUIT",
-        "SEGV",
-        "TERM",
-        "USR1",
-        "USR2",
-    ]
-)
-"""RFC 4254 section 6.10."""
-OTHER_SIGNAL = "SIG@openssh.com"
-"""How sshd names a death by any other signal."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -277,7 +258,7 @@ class Session:
             self._exited = Exited(status=found.si_status)
         else:
             core = found.si_code == os.CLD_DUMPED
-            self._exited = Exited(signal=_name(found.si_status), core=core)
+            self._exited = Exited(signal=name_of(found.si_status), core=core)
         if self._master >= 0:
             # Others may hold the terminal open for ever; the program's own words are all there.
             self._pump.flows[1].drain()
@@ -300,12 +281,6 @@ class Session:
             os.close(self._master)
         self._signal_group(signal.SIGHUP, signal.SIGCONT)
         select.select([self._pidfd], [], [], HANGUP_SECONDS)
-
-
-def _name(number: int) -> str:
-    """Return a signal's name for an exit-signal request (RFC 4254 section 6.10)."""
-    names = {signal.Signals[f"SIG{name}"].value: name for name in SIGNALS}
-    return names.get(number, OTHER_SIGNAL)
 
 
 def _nothing() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from admin.session import start
-from admin.session.process import SIGNALS
+from admin.session.signals import SIGNALS
 from admin.ssh.protocol import (
     Began,
     Environment,
