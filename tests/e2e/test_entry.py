@@ -179,6 +179,9 @@ def test_a_terminal_has_job_control_and_follows_the_window(admin: Host) -> None:
         terminal.expect(r"sleep 4321\s+code=42")
         terminal.keys("fg\r")
         terminal.expect(r"sleep 4321")
+        # `fg` names the job before the job has the terminal.
+        listing = ("ps", "-o", "stat=", "-C", "sleep")
+        wait_for("the job has the terminal", lambda: "+" in admin.text("host", *listing))
         terminal.keys("\x03")
         terminal.keys("echo status=$?\r")
         terminal.expect(r"status=130")

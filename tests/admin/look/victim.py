@@ -17,6 +17,8 @@ from pathlib import Path
 KUBELET, METADATA = ("127.0.0.1", 10250), ("169.254.169.254", 80)
 ABSTRACT = "\0look-victim"
 PATHS = ("/run/containerd/containerd.sock", "/run/dbus/system_bus_socket", "/run/api.sock")
+HELD: list[socket.socket] = []
+"""Sockets that stay open once somebody has reached them: the next attempt meets them too."""
 FIFOS = ("/run/initctl", "/run/containerd/runc/k8s.io/made/exec.fifo", "/run/deep/er/fifo")
 SHM_KEY, SEM_KEY, MSG_KEY = 0x51, 0x52, 0x53
 IPC_CREAT = 0o1000
@@ -74,12 +76,14 @@ def _listen(one: socket.socket, address: str | tuple[str, int]) -> None:
     one.bind(address)
     _open(address)
     one.listen()
+    HELD.append(one)
     threading.Thread(target=lambda: _note(one.accept, address), daemon=True).start()
 
 
 def _take(one: socket.socket, address: str | tuple[str, int]) -> None:
     one.bind(address)
     _open(address)
+    HELD.append(one)
     threading.Thread(target=lambda: _note(lambda: one.recv(99), address), daemon=True).start()
 
 

@@ -56,6 +56,8 @@ def test_job_control_and_the_window(box: Box) -> None:
         terminal.expect(r"sleep 4321\s+code=42")
         terminal.keys("fg\r")
         terminal.expect(r"sleep 4321")
+        # `fg` names the job before the job has the terminal.
+        wait_for(lambda: "+" in box.on_host("ps", "-o", "stat=", "-C", "sleep"))
         terminal.keys("\x03")
         terminal.expect(r"\^C")
         terminal.keys("echo status=$?\r")
