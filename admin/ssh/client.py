@@ -25,6 +25,8 @@ from contract.errors import FailedError, UnavailableError, UsageError
 __all__ = ["MonitorLink"]
 
 ANSWER_SECONDS = 20.0
+START_SECONDS = 120.0
+"""For the first answer: on a slow or crowded host the monitor takes long to begin."""
 
 Answer = TypeVar("Answer")
 
@@ -61,8 +63,9 @@ class MonitorLink:
 
         Raises FailedError with the monitor's own code, UnavailableError when it is gone.
         """
+        patience = START_SECONDS if self._configured is None else ANSWER_SECONDS
         self._configured = self._loop.create_future()
-        return await self._ask(message, self._configured)
+        return await self._ask(message, self._configured, patience)
 
     async def status(self) -> Status:
         """Return who is in. Raises UnavailableError."""
@@ -70,7 +73,7 @@ class MonitorLink:
         future: asyncio.Future[Status] = self._loop.create_future()
         self._statuses[number] = future
         try:
-            return await self._ask(StatusRequest(number), future)
+            return await self._ask(StatusRequest(number), future, ANSWER_SECONDS)
         finally:
             self._statuses.pop(number, None)
 
@@ -87,10 +90,12 @@ class MonitorLink:
             await asyncio.to_thread(self._process.wait)
         self._lost("closed")
 
-    async def _ask(self, message: ToMonitor, future: "asyncio.Future[Answer]") -> Answer:
+    async def _ask(
+        self, message: ToMonitor, future: "asyncio.Future[Answer]", patience: float
+    ) -> Answer:
         try:
             self._channel.send(message)
-            return await asyncio.wait_for(future, ANSWER_SECONDS)
+            return await asyncio.wait_for(future, patience)
         except (OSError, TimeoutError) as error:
             raise UnavailableError("the SSH monitor does not answer", code="MONITOR") from error
 
