@@ -97,12 +97,16 @@ class CheckShown(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AdminStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the door stands. `ready` means that the SSH server answers and somebody may log in."""
+    """How the door stands. `ready` means that the SSH server answers and somebody may log in.
+
+    `reached_at` is where the owner says that it is reached, if not at the host's own addresses.
+    """
 
     ready: bool
     user: str
     since: str = ""
     listen: list[tuple[str, int]] = []
+    reached_at: list[tuple[str, int]] = []
     keys: list[KeyShown] = []
     sessions: list[SessionShown] = []
     refusals: list[RefusalShown] = []

@@ -42,7 +42,10 @@ _SSH_LISTS = (
     "macs",
 )
 _SSH_TEXTS = ("authorized-keys-command", "authorized-keys-command-user")
-_SHELTIE = ("listen", "ssh-profile", "ssh-limits", "ec2-instance-connect", *looking.KEYS)
+_SHELTIE = (
+    *("listen", "reached-at", "ssh-profile", "ssh-limits", "ec2-instance-connect"),
+    *looking.KEYS,
+)
 _LIMITS: dict[str, tuple[str, int, int]] = {
     "max-startups": ("startups", 1, 10_000),
     "max-startups-rate": ("startups_rate", 0, 100),
@@ -92,6 +95,7 @@ class UserData:
     key_exchange_algorithms: tuple[str, ...] = ()
     macs: tuple[str, ...] = ()
     listen: str | None = None
+    reached_at: str | None = None
     ssh_profile: str | None = None
     ssh_limits: Mapping[str, int | list[str]] = field(default_factory=dict)
     ec2_instance_connect: bool = False
@@ -125,7 +129,8 @@ def decode(raw: bytes) -> tuple[UserData, tuple[str, ...]]:
         ciphers=lists["ciphers"],
         key_exchange_algorithms=lists["key-exchange-algorithms"],
         macs=lists["macs"],
-        listen=_listen(own, problems),
+        listen=_address(own, "listen", problems),
+        reached_at=_address(own, "reached-at", problems),
         ssh_profile=_text(own, "sheltie.ssh-profile", "ssh-profile", problems),
         ssh_limits=_limits(own, problems),
         ec2_instance_connect=_switch(own, "ec2-instance-connect", problems),
@@ -273,14 +278,14 @@ def _usable_keys(lines: Sequence[str], problems: list[str]) -> tuple[str, ...]:
     return tuple(usable)
 
 
-def _listen(section: Mapping[str, Any], problems: list[str]) -> str | None:
-    text = _text(section, "sheltie.listen", "listen", problems)
+def _address(section: Mapping[str, Any], name: str, problems: list[str]) -> str | None:
+    text = _text(section, f"sheltie.{name}", name, problems)
     if text is None:
         return None
     try:
         parse_listen(text)
     except SheltieError as error:
-        problems.append(f"sheltie.listen: {error.message} ({error.hint}): ignored")
+        problems.append(f"sheltie.{name}: {error.message} ({error.hint}): ignored")
         return None
     return text
 

@@ -85,7 +85,9 @@ def enable(
             "nobody waits any longer, and the admin container stays enabled",
             hint="disable-admin-container shuts it again",
         ) from error
-    return Opened(effect, fingerprints, answer, tuple(reachable(answer.status.listen)))
+    # The owner knows of forwarded ports and translated addresses; nobody in here does.
+    places = answer.status.reached_at or reachable(answer.status.listen)
+    return Opened(effect, fingerprints, answer, tuple(places))
 
 
 def document(opened: Opened) -> dict[str, Any]:

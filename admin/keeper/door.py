@@ -191,6 +191,7 @@ class Door:
             since=_now() if fresh else self.report.since,
             keys=self._policy.keys,
             listen=tuple((host, port) for host, port in ready.listen),
+            reached_at=self._policy.reached_at,
             host_keys=tuple(ready.host_keys),
             trouble="",
             problems=tuple(dict.fromkeys(problems)),

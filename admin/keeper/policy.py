@@ -35,6 +35,11 @@ class Policy:
     listen: tuple[str, int] | None
     problems: tuple[str, ...]
 
+    @property
+    def reached_at(self) -> tuple[tuple[str, int], ...]:
+        """Where the owner says that the door is reached, if it is not at the host's addresses."""
+        return (parse_listen(self.data.reached_at),) if self.data.reached_at else ()
+
     def asked(self, *, usable: bool) -> dict[str, Any]:
         """Return what a Configure says of it; with `usable` false nobody may log in."""
         data = self.data

@@ -44,6 +44,7 @@ class Report:
     keys: tuple[KeyLine, ...] = ()
     others: int = 0
     listen: tuple[tuple[str, int], ...] = ()
+    reached_at: tuple[tuple[str, int], ...] = ()
     host_keys: tuple[str, ...] = ()
     trouble: str = "the SSH server is starting"
     problems: tuple[str, ...] = ()
@@ -64,6 +65,7 @@ class Report:
             user=self.user,
             since=self.since,
             listen=list(self.listen),
+            reached_at=list(self.reached_at),
             keys=[
                 KeyShown(key.fingerprint, key.type, _short(key.comment, COMMENT_BYTES))
                 for key in self.keys[:KEYS_MAX]

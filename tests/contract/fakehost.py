@@ -70,6 +70,7 @@ class FakeHost:
         self.state = "running"
         self.reason = ""
         self.listen: list[tuple[str, int]] = [("127.0.0.1", 2222)]
+        self.reached_at: list[tuple[str, int]] = []
         self.ready = True
         self.problems: list[str] = []
         self.missing_exec = False
@@ -113,6 +114,7 @@ class FakeHost:
             "user": "ec2-user",
             "since": "2026-01-01T00:00:00Z",
             "listen": self.listen,
+            "reached_at": self.reached_at,
             "keys": keys,
             "sessions": [],
             "problems": self.problems,

@@ -47,6 +47,15 @@ def test_port_22_needs_no_option_and_no_brackets(ours: Control) -> None:
     assert answer["known_hosts"] == [f"192.0.2.7 {HOST_KEY}"]
 
 
+def test_a_forwarded_port_stands_for_the_hosts_own(ours: Control) -> None:
+    """Where the owner says how operators come, that is what is printed."""
+    ours.host.listen, ours.host.reached_at = [("192.0.2.7", 22)], [("127.0.0.1", 4022)]
+    answer = ours.json(ENABLE, "--key", key_line(1))
+
+    assert answer["ssh"]["command"] == "ssh -p 4022 ec2-user@127.0.0.1"
+    assert answer["known_hosts"] == [f"[127.0.0.1]:4022 {HOST_KEY}"]
+
+
 def test_keys_come_from_standard_input(control: Control) -> None:
     """A dash reads the keys of an agent: each of them once."""
     lines = f"{key_line(1)}\n# a comment\n\n{key_line(2)}\n{key_line(1)}\n"

@@ -106,6 +106,24 @@ def test_listen(text: str, listen: tuple[str, int]) -> None:
     assert judged.listen == listen
 
 
+@pytest.mark.parametrize(
+    ("told", "places"),
+    [
+        ({"reached-at": "198.51.100.7:4022"}, (("198.51.100.7", 4022),)),
+        ({"reached-at": "door.example:22"}, ()),
+        ({}, ()),
+    ],
+)
+def test_where_operators_come(told: dict[str, str], places: tuple[tuple[str, int], ...]) -> None:
+    """A forwarded or translated address is told on; one that is none is a problem."""
+    judged = policy.read(json.dumps({"sheltie": told}).encode())
+
+    assert judged.reached_at == places
+    assert any("sheltie.reached-at" in problem for problem in judged.problems) is bool(
+        told and not places
+    )
+
+
 def test_a_bad_address_is_a_problem_and_leaves_it_open() -> None:
     """An unusable address is named, and the usual one is left to count."""
     raw = json.dumps({"ssh": {"authorized-keys": [key_line(1)]}, "sheltie": {"listen": "door:22"}})
