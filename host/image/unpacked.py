@@ -31,6 +31,8 @@ _SCRATCH: Final = ".unpacking-"
 _TAG: Final = "image"
 _CONFIG_MAX: Final = 1 << 20
 _VERSION: Final = 1
+PRELOADED: Final = Path("/usr/share/sheltie/images")
+"""Where the host's own image keeps what it brings, in the same form."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -54,10 +56,14 @@ class Config(msgspec.Struct, frozen=True):
 
 
 class Trees:
-    """The images below `directory`."""
+    """The images below `directory`, and those that the host's own image brings in `preloaded`.
 
-    def __init__(self, directory: Path) -> None:
+    The latter need no unpacking and no room, and nothing ever removes them.
+    """
+
+    def __init__(self, directory: Path, preloaded: Path = PRELOADED) -> None:
         self._directory = directory
+        self._preloaded = preloaded
 
     def sweep(self) -> None:
         """Remove what an interrupted daemon was unpacking. Raises MachineError."""
@@ -67,7 +73,7 @@ class Trees:
             shutil.rmtree(left, ignore_errors=True)
 
     def names(self) -> set[str]:
-        """Return the digests of the images that are there."""
+        """Return the digests of the images that were unpacked here."""
         if not self._directory.is_dir():
             return set()
         digests = {path.name.replace("-", ":", 1) for path in self._directory.iterdir()}
@@ -149,12 +155,16 @@ class Trees:
         doomed = []
         for digest in digests:
             place = self._directory / f"{_SCRATCH}{secrets.token_hex(6)}"
-            self._home(digest).rename(place)
+            self._unpacked(digest).rename(place)
             doomed.append(place)
         for place in doomed:
             await asyncio.to_thread(shutil.rmtree, place)
 
     def _home(self, digest: str) -> Path:
+        preloaded = self._preloaded / digest.replace(":", "-")
+        return preloaded if preloaded.is_dir() else self._unpacked(digest)
+
+    def _unpacked(self, digest: str) -> Path:
         return self._directory / digest.replace(":", "-")
 
     def _settle(self, tree: Path, digest: str, config: Run, facts: Facts) -> None:
@@ -167,7 +177,7 @@ class Trees:
             kernel.sync_file_system(descriptor)
         finally:
             os.close(descriptor)
-        tree.rename(self._home(digest))
+        tree.rename(self._unpacked(digest))
         sync_directory(self._directory)
 
 
