@@ -17,6 +17,7 @@ __all__ = [
     "HandedKey",
     "HostStatus",
     "Limits",
+    "SystemStatus",
 ]
 
 
@@ -97,11 +98,25 @@ class AuditStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     degraded: str = ""
 
 
+class SystemStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The host's own image: the slot that runs, and the root hash that it is checked against.
+
+    `data` is `ok`, or what is wrong with the data partition; `first_settings` names where they came
+    from, and when.
+    """
+
+    slot: str
+    version: str
+    root_hash: str
+    data: str = ""
+    first_settings: str = ""
+
+
 class HostStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """The whole answer. `caller` is whom the daemon takes the asking socket for.
 
     `pid` is the daemon's, in the host's pid namespace. `generation` is the number of the settings
-    that are live.
+    that are live. `system` is there where the host is an image of ours.
     """
 
     version: str
@@ -114,3 +129,4 @@ class HostStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     problems: list[str] = []
     generation: int = 0
     audit: AuditStatus | None = None
+    system: SystemStatus | None = None

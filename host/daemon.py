@@ -31,6 +31,7 @@ from host.reboot import COMMAND
 from host.recovery import RETRY_SECONDS
 from host.runtime.files import Files
 from host.store.transactions import Transactions
+from host.system import image
 from host.update.none import NoEngine
 from host.update.updates import Updates
 
@@ -142,11 +143,12 @@ async def _answer(
         doors,
         runtime,
         os.getpid(),
-        problems=ground.problems,
+        problems=[*ground.problems, *image.problems(image.read())],
         medium=ground.medium,
         updates=updates,
         reboot_command=options.reboot_command,
         audit=audit,
+        system=image.read,
         log_of=lambda name: Files.of(places.state, places.run, name).log,
         policy=options.policy,
     )

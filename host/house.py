@@ -11,7 +11,7 @@ import contract
 from contract import keyline
 from contract.errors import NotFoundError
 from contract.rpc import KeyShown
-from contract.status import DoorStatus, HandedKey, HostStatus
+from contract.status import DoorStatus, HandedKey, HostStatus, SystemStatus
 from host import reboot, release, wanted
 from host.audit import changes
 from host.audit.calls import Calls
@@ -72,6 +72,7 @@ class House:
     log_of: Callable[[str], Path] = _no_log
     policy: Policy = OURS
     medium: Medium | None = None
+    system: Callable[[], SystemStatus | None] = lambda: None
     stop_containers: bool = False
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     streams: Counter[str] = field(default_factory=Counter)
@@ -132,6 +133,7 @@ class House:
             problems=self.all_problems,
             generation=live.serial,
             audit=self.audit.status(),
+            system=self.system(),
         )
 
     def _written(self, wish: Desired) -> Desired:

@@ -22,6 +22,9 @@ def status(found: HostStatus, console: "Console | None" = None) -> None:
     """Print a HostStatus."""
     console = console or _console()
     console.print(f"daemon {found.version}, pid {found.pid}, runtime {found.runtime}", markup=False)
+    if found.system is not None:
+        shown = f"image {found.system.slot}, root hash {found.system.root_hash}"
+        console.print(shown, markup=False)
     console.print(_door(found), markup=False)
     titles = ("CONTAINER", "WANTED", "STATE", "SINCE", "PID", "RESTARTS", "EXIT", "USES")
     _table((*titles, "IMAGE", "NOTE"), [_row(one) for one in found.containers], console)
