@@ -1,10 +1,11 @@
 # What people can rely on: `make help` lists it. Everything real happens in dev/ and in the rooms.
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down test soak lint images docs bench clean lock
+.PHONY: help setup run up down test soak lint images docs bench clean lock \
+    vm-setup host-image host-lock vm vm-up vm-down vm-test
 
 python = .venv/bin/python -I
 # -p no:randomly for tests that share one running host: their order is part of the story they tell.
-quick = $(python) -m pytest -n auto --dist loadgroup -m "not e2e and not soak"
+quick = $(python) -m pytest -n auto --dist loadgroup -m "not e2e and not soak and not vm"
 journey = $(python) -m pytest -p no:randomly -m "e2e and not soak"
 
 help: ## what each target does
@@ -46,11 +47,32 @@ docs: setup ## write the pages that are made from the sources
 	@$(python) -m dev.errors --write
 	@$(python) -m dev.completion --write
 
+vm-setup: setup
+	@python3 -I dev/packages.py vm
+
+host-image: setup ## build the immutable host's image and print its sizes and root hash (ARGS=--version=…)
+	@$(python) -m dev host-image $(ARGS)
+
+vm: vm-setup ## the immutable host in QEMU, its console on this terminal
+	@$(python) -m dev vm $(ARGS)
+
+vm-up: vm-setup ## the same in the background: leaves .sheltie/vm.json
+	@$(python) -m dev vm-up $(ARGS)
+
+vm-down: ## end what `make vm-up` began; leaves nothing
+	@if [ -x .venv/bin/python ]; then $(python) -m dev vm-down; else echo "nothing is up"; fi
+
+vm-test: vm-setup ## boot the image as it ships, and pass its tests and the main job's
+	@$(python) -m dev vm-test
+
+host-lock: setup ## resolve the host image's packages anew
+	@$(python) -m dev host-lock
+
 bench: setup ## measure, side by side with what one would take instead
 	@python3 -I dev/packages.py bench
 	@$(python) -m dev bench
 
-clean: down ## remove what a clone holds beside its files (the cache stays; CLEAN_CACHE=1 removes it too)
+clean: down vm-down ## remove what a clone holds beside its files (the cache stays; CLEAN_CACHE=1 removes it too)
 	@rm -rf .sheltie .venv .ci/out .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -n "$(CLEAN_CACHE)" ]; then rm -rf "$${XDG_CACHE_HOME:-$$HOME/.cache}/sheltie"; fi
@@ -58,7 +80,7 @@ clean: down ## remove what a clone holds beside its files (the cache stays; CLEA
 lock: setup ## resolve the dependencies anew, with hashes (needs uv)
 	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --all-extras --group dev \
 	    --custom-compile-command "make lock" --no-emit-index-url pyproject.toml -o requirements.txt
-	@for image in admin control; do \
+	@for image in admin control host; do \
 	    uv pip compile -q --universal --python-version 3.13 --generate-hashes --extra $$image \
 	    --custom-compile-command "make lock" --no-emit-index-url pyproject.toml -o images/$$image/requirements.txt; \
 	done

@@ -1,4 +1,4 @@
-"""`python -I -m dev run|up|down|bench|images …`: what the Makefile calls.
+"""`python -I -m dev run|up|down|bench|images|vm …`: what the Makefile calls.
 
 An entry point of its own, because Ctrl-C may come while the rest is still being imported.
 """
@@ -7,7 +7,21 @@ import errno
 import importlib
 import sys
 
-MODULES = {"run": "play", "up": "up", "down": "up", "bench": "bench", "images": "images"}
+MODULES = {
+    "run": "play",
+    "up": "up",
+    "down": "up",
+    "bench": "bench",
+    "images": "images",
+    "host-image": "hostimage",
+    "host-lock": "hostpackages",
+    "vm": "vm",
+    "vm-up": "vm",
+    "vm-down": "vm",
+    "vm-test": "vm_test",
+}
+OWN_VERBS = {"up", "down", "vm", "vm-up", "vm-down"}
+"""Verbs of programs that have several."""
 
 
 def main() -> int:
@@ -18,7 +32,7 @@ def main() -> int:
         return 2
     try:
         module = importlib.import_module(f"dev.{MODULES[verb]}")
-        words = sys.argv[1:] if verb in {"up", "down"} else sys.argv[2:]
+        words = sys.argv[1:] if verb in OWN_VERBS else sys.argv[2:]
         status: int = module.main(words)
     except OSError as error:
         print(f"make {verb}: {_line(error)} [MACHINE]", file=sys.stderr)

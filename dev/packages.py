@@ -51,6 +51,12 @@ PACKAGES = {
 }
 # What only `make bench` wants.
 BENCH = {"openssh-server": ("sshd", "OpenSSH's server, to measure ours beside")}
+# What only the host's image and its virtual machine need.
+VM = {
+    "ovmf": ("/usr/share/OVMF/OVMF_CODE_4M.fd", "the virtual machine's firmware"),
+    "qemu-system-x86": ("qemu-system-x86_64", "the virtual machine"),
+}
+MORE = {"bench": BENCH, "vm": VM}
 FIRST_PYTHON = (3, 11)
 
 
@@ -60,7 +66,9 @@ class SetupError(Exception):
 
 def main(words: list[str] | None = None) -> int:
     """Install what is missing; return the exit status."""
-    wanted = {**PACKAGES, **(BENCH if words == ["bench"] else {})}
+    wanted = {**PACKAGES}
+    for word in words or ():
+        wanted |= MORE.get(word, {})
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if sys.version_info < FIRST_PYTHON:
         say("python3 is older than 3.11; Debian 12 and 13 have what is needed")
@@ -84,11 +92,16 @@ def missing_packages(wanted: dict[str, tuple[str, str]] = PACKAGES) -> list[str]
     missing = [
         name
         for name, (program, _) in wanted.items()
-        if program and not shutil.which(program, path=path)
+        if program and not shutil.which(program, path=path) and not is_data(program)
     ]
     if not (ENVIRONMENT / "bin/python").exists() and not has_venv():
         missing.append("python3-venv")
     return missing
+
+
+def is_data(place: str) -> bool:
+    """Whether this is a file that nobody executes."""
+    return place.startswith("/") and Path(place).is_file() and not os.access(place, os.X_OK)
 
 
 def interpreter() -> str:

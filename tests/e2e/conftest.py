@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.host import Host
+from tests.e2e.host import PATIENCE, Host
 
 CLONE = Path(__file__).resolve().parents[2]
 
@@ -16,6 +16,14 @@ CLONE = Path(__file__).resolve().parents[2]
 def _up(*arguments: str) -> None:
     argv = [sys.executable, "-I", "-m", "dev", *arguments]
     subprocess.run(argv, cwd=CLONE, stdin=subprocess.DEVNULL, check=True, timeout=600)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the longer time of a slow host."""
+    for item in items if PATIENCE > 1 else ():
+        marker = item.get_closest_marker("timeout")
+        if marker is not None:
+            item.add_marker(pytest.mark.timeout(marker.args[0] * PATIENCE), append=False)
 
 
 @pytest.fixture(scope="session")

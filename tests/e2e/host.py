@@ -1,12 +1,16 @@
 """A running host as the e2e tests see it: through ssh and the prefixes of up.json, nothing else."""
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+PATIENCE = float(os.environ.get("SHELTIE_PATIENCE", "1"))
+"""How much slower than a machine the host is: every wait is longer by that."""
 
 Finished = subprocess.CompletedProcess[bytes]
 
@@ -34,7 +38,7 @@ class Host:
             self.argv(where, *command),
             input=stdin,
             capture_output=True,
-            timeout=timeout,
+            timeout=timeout * PATIENCE,
             check=False,
         )
         if check and finished.returncode:
@@ -54,7 +58,7 @@ class Host:
         ssh = self.up["ssh"]
         fixed = {
             "BatchMode": "yes",
-            "ConnectTimeout": "20",
+            "ConnectTimeout": f"{20 * PATIENCE:.0f}",
             "GlobalKnownHostsFile": "/dev/null",
             "IdentitiesOnly": "yes",
             "LogLevel": "ERROR",
@@ -76,7 +80,9 @@ class Host:
     ) -> Finished:
         """Run `command` in admin by ssh."""
         argv = self.ssh_argv(*command, identity=identity, options=options)
-        return subprocess.run(argv, input=stdin, capture_output=True, timeout=timeout, check=False)
+        return subprocess.run(
+            argv, input=stdin, capture_output=True, timeout=timeout * PATIENCE, check=False
+        )
 
     def enable(self, *keys: str) -> dict[str, Any]:
         """Run enable-admin-container in control with `keys`, and trust the host key it prints."""
@@ -120,7 +126,7 @@ def make_key(directory: Path, name: str) -> tuple[Path, str]:
 
 def wait_for(what: str, true: Any, seconds: float = 30) -> None:
     """Wait until `true()` is true; fail with `what` when it does not become so in time."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not true():
         if time.monotonic() > deadline:
             raise AssertionError(f"not in {seconds} s: {what}")

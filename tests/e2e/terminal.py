@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from typing import Self
 
+from tests.e2e.host import PATIENCE
+
 
 class Terminal:
     """`argv` on a terminal of its own, as its session's controlling terminal."""
@@ -37,7 +39,7 @@ class Terminal:
 
     def expect(self, pattern: str, seconds: float = 15) -> re.Match[str]:
         """Wait for `pattern` in what was not yet read, and read up to its end."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while (found := re.search(pattern, self.seen)) is None:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self.master], [], [], left)[0]:
@@ -48,7 +50,7 @@ class Terminal:
 
     def wait(self, seconds: float = 15) -> int:
         """Read to the end and return the exit status."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while select.select([self.master], [], [], max(0.0, deadline - time.monotonic()))[0]:
             try:
                 self.seen += self._read()
