@@ -51,7 +51,7 @@ def reduce_to(needs: Needs) -> None:
 
     The helper is single-threaded, and has imported all that it will use.
     """
-    descriptor = host.find()
+    descriptor = host.find().pidfd
     uid = 0 if needs.root else settings.draw_uid(settings.read())
     try:
         if needs.namespaces:

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     asked = options.parse(arguments)
     if asked.show:
-        sys.stdout.write(options.HELP if asked.show == "help" else f"{contract.__version__}\n")
+        _show(asked.show)
         return 0
     kernel.fill_standard_descriptors()
     if os.geteuid():
@@ -44,8 +44,10 @@ def _run(arguments: list[str]) -> int:
     kernel.withhold()
     if asked.report:
         _report(asked)
-    pidfd = host.find()
-    shell = None if asked.command else command.Shell(asked.shell)
+    way = _find(asked)
+    if asked.copy:
+        return _copy(asked.command, way)
+    shell = None if asked.command else command.Shell(asked.shell or "auto")
     environ = command.environment(os.environ)
     terminal = os.isatty(0) and os.isatty(1)
     look = None
@@ -56,39 +58,96 @@ def _run(arguments: list[str]) -> int:
         environ = look.environment(environ)
 
     def become() -> NoReturn:
-        host.enter(pidfd)
+        way.enter()
         if look:
             look.confine(shell.descriptors() if shell else (), parent=terminal)
         if shell is None:
-            command.execute(asked.command, environ)
+            command.execute(asked.command, environ, "admin" if asked.tools else "the host")
         shell.execute(environ, interactive=terminal)
 
-    if not terminal:
-        # This process itself becomes the command: its pid, parent, process group and death are
-        # then the caller's to see and to signal, and nobody stands between the pipes.
+    # Without the target's files its terminals would have no name: ours is right then.
+    if terminal and way.mounts:
+        roots = [f"/proc/{way.pid}/root"]
+        # A workload, or an empty host, may have no terminals: one of the host's or ours will do.
+        roots += [] if look else [f"/proc/{host.PID_1}/root", ""]
+        way.adopt_processes()
+        return _on_terminal(become, roots, shell=shell is not None)
+    if not way.foreign:
+        # This process itself becomes the command: its pid, parent, process group and death are then
+        # the caller's to see and to signal, and nobody stands between the pipes.
         become()
-    return _on_terminal(become, shell=shell is not None)
+    return _beside(become, way)
 
 
-def _on_terminal(become: Callable[[], NoReturn], *, shell: bool) -> int:
-    """Run on a terminal of the host's own; end as the child ended."""
+def _show(page: str) -> None:
+    if page == "version":
+        sys.stdout.write(f"{contract.__version__}\n")
+        return
+    from admin.sheltie.page import HELP
+
+    sys.stdout.write(HELP)
+
+
+def _find(asked: options.Options) -> host.Way:
+    """Return the way that is asked for: the host's PID 1, a process, a pod."""
+    if not asked.target and not asked.pod:
+        return host.find(asked.left_out)
+    pid_1, pid = host.find(), asked.target
+    if asked.pod:
+        from admin.sheltie import waiting, workload
+
+        def ask(argv: list[str]) -> tuple[int, bytes]:
+            def become() -> NoReturn:
+                pid_1.enter()
+                command.execute(argv, command.environment({}))
+
+            return waiting.answer(_ended(become))
+
+        pid = workload.find(asked.pod, ask)
+    return host.Way(pid, asked.left_out)
+
+
+def _copy(words: list[str], way: host.Way) -> int:
+    from admin.sheltie import transfer
+
+    verb, first, second = words[0], words[1], words[2] if len(words) > 2 else ""  # noqa: PLR2004
+    (transfer.get if verb == "get" else transfer.put)(first, second, way.enter)
+    return 0
+
+
+def _on_terminal(become: Callable[[], NoReturn], roots: list[str], *, shell: bool) -> int:
+    """Run on a terminal of the first of `roots` that has one; end as the child ended."""
     from admin.sheltie import terminal
+
+    try:
+        pty = kernel.open_pty(roots)
+    except OSError as error:
+        raise MachineError(
+            f"cannot open a terminal of the host's: {error.strerror}", code="NO_PTY"
+        ) from error
+    return terminal.end_as(terminal.run(pty, _ended(become), shell=shell))
+
+
+def _beside(become: Callable[[], NoReturn], way: host.Way) -> int:
+    """Run in a child, which alone can be in a foreign pid namespace; end as it ended."""
+    from admin.sheltie import terminal, waiting
+
+    way.adopt_processes()
+    return terminal.end_as(waiting.run(_ended(become)))
+
+
+def _ended(become: Callable[[], NoReturn]) -> Callable[[], NoReturn]:
+    """Return `become` for a child, which never returns."""
 
     def child() -> NoReturn:
         kernel.restore_signals()
         os._exit(_attempt(become))
 
-    try:
-        pty = kernel.open_pty(host.PID_1_ROOT)
-    except OSError as error:
-        raise MachineError(
-            f"cannot open a terminal of the host's: {error.strerror}", code="NO_PTY"
-        ) from error
-    return terminal.end_as(terminal.run(pty, child, shell=shell))
+    return child
 
 
 def _attempt(become: Callable[[], NoReturn]) -> int:
-    """Become the command, or say on the new terminal why not; return the exit status."""
+    """Become the command, or say where it would stand why not; return the exit status."""
     try:
         become()
     except SheltieError as error:

@@ -92,8 +92,11 @@ class Shell:
             ) from error
 
 
-def execute(argv: list[str], environ: Mapping[str, str]) -> NoReturn:
-    """Become the host's command `argv`. Raises NotFoundOnHostError, CannotExecuteError."""
+def execute(argv: list[str], environ: Mapping[str, str], whose: str = "the host") -> NoReturn:
+    """Become the command `argv`. Raises NotFoundOnHostError, CannotExecuteError.
+
+    The files are those of `whose` mount namespace this process stands in.
+    """
     name = argv[0]
     denied: OSError | None = None
     for path in [name] if "/" in name else [f"{place}/{name}" for place in PATH.split(":")]:
@@ -107,9 +110,9 @@ def execute(argv: list[str], environ: Mapping[str, str]) -> NoReturn:
         except OSError as error:
             raise CannotExecuteError(f"{_short(path)}: {error.strerror}") from error
     if denied is None:
-        raise NotFoundOnHostError(f"{_short(name)}: the host has no such command")
+        raise NotFoundOnHostError(f"{_short(name)}: {whose} has no such command")
     missing = denied.errno != errno.EACCES
-    why = "its interpreter is missing on the host" if missing else "permission denied"
+    why = f"{whose} lacks its interpreter" if missing else "permission denied"
     raise CannotExecuteError(f"{_short(name)}: {why}")
 
 

@@ -7,7 +7,14 @@ import _signal  # type: ignore[import-not-found]  # typeshed does not describe i
 import fcntl
 import os
 
-__all__ = ["fill_standard_descriptors", "open_pty", "restore_signals", "setns", "withhold"]
+__all__ = [
+    "die_with_parent",
+    "fill_standard_descriptors",
+    "open_pty",
+    "restore_signals",
+    "setns",
+    "withhold",
+]
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWCGROUP = 0x02000000
@@ -19,6 +26,7 @@ CLONE_NEWNET = 0x40000000
 # asm-generic/ioctls.h: the same on x86_64, aarch64 and riscv64.
 TIOCSPTLCK = 0x40045431
 TIOCGPTPEER = 0x5441
+PR_SET_PDEATHSIG = 1
 
 
 def setns(descriptor: int, flags: int) -> None:
@@ -37,12 +45,34 @@ def setns(descriptor: int, flags: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
-def open_pty(root: str) -> tuple[int, int]:
-    """Return (master, slave) of a new pty of the devpts at `root`/dev/pts. Raises OSError.
+def die_with_parent(number: int, parent: int) -> None:
+    """Ask for a signal when `parent` ends, or end now if it did (prctl(2)). Raises OSError."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    # From a pid namespace below, a parent above has the number 0.
+    if os.getppid() not in (parent, 0):
+        os._exit(128 + number)
+
+
+def open_pty(roots: list[str]) -> tuple[int, int]:
+    """Return (master, slave) of a new pty of the devpts at ROOT/dev/pts, of the first that has one.
 
     TIOCGPTPEER (ioctl_tty(2)) opens the slave through the master's own mount, so that in that mount
-    namespace `tty` finds its name.
+    namespace `tty` finds its name. Raises OSError, of the first root.
     """
+    failed = None
+    for root in roots:
+        try:
+            return _open_pty(root)
+        except OSError as error:
+            failed = failed or error
+    raise failed or FileNotFoundError
+
+
+def _open_pty(root: str) -> tuple[int, int]:
     flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
     # Not /dev/ptmx: where that is an absolute link, it would lead back into this container.
     master = os.open(f"{root}/dev/pts/ptmx", flags)

@@ -7,78 +7,61 @@ from __future__ import annotations
 
 from contract.errors import UsageError
 
-__all__ = ["HELP", "REPORTS", "Options", "parse"]
+__all__ = ["COPIES", "NAMESPACES", "REPORTS", "Options", "parse"]
 
 SHELLS = ("auto", "bash", "busybox")
 LOOKS = ("look", "look-secrets")
+NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
+"""As /proc/PID/ns names them; each stays out by its own `--no-NAME`."""
+TOOLS = frozenset({"mnt", "uts", "cgroup"})
+"""What `--tools` leaves out: a tool needs this container's files, and the host's ps, ip, ipcs."""
+COPIES = ("get", "put")
+"""First words that are ours, as the reports' are."""
+PID_DIGITS = 10
 _REPORTS = "units logs containers pods netstat files environ stacks firewall disk capture"
 REPORTS = frozenset(_REPORTS.split())
 """First words that are ours, not the host's; behind `--` they are the host's."""
-
-HELP = """\
-Usage: sheltie [OPTIONS] [--] [COMMAND [ARGS...]]
-
-Root on the host: a shell, or one command of the host's.
-
-sheltie enters all namespaces of the host's PID 1 (mount, pid, network, IPC, UTS, cgroup). It leaves
-nothing there: the shell is a static program of this container, executed by descriptor, and never
-appears among the host's files.
-
-  sheltie                          a root shell on the host
-  sheltie systemctl status kubelet one command of the host, found by the host's PATH
-  sheltie -- ls -l /               the same; `--` ends our options
-  sheltie < script.sh              the shell reads its commands from standard input
-  sheltie cat /var/log/x | less    pipes, exit codes and signals pass unchanged
-
-Without root, sheltie calls itself by sudo. On a terminal, the shell and commands get a terminal of
-the host's own: job control, Ctrl-Z, fg, Ctrl-C and window changes work.
-
-To read is enough? These change nothing, and the kernel sees to it:
-
-  sheltie --look                   a shell that can read the host, and change nothing
-  sheltie --look less /var/log/syslog
-  sheltie netstat                  a report: units, logs UNIT, containers, pods, netstat, files PID,
-                                   environ PID, stacks PID, firewall, disk, capture; each has --help
-  sheltie -- netstat               the host's command of that name
-
-Options (only before COMMAND):
-  --look                     as an unprivileged uid of its own, all read-only, secrets covered
-  --look-secrets             the same with secrets uncovered; for `environ`, with the values
-  --shell auto|bash|busybox  which static shell; auto takes busybox, which brings ls, ps, cat and
-                             the rest with it, where the host has no ls          [default: auto]
-  --version                  print the version
-  -h, --help                 print this page
-
-Exit status: that of the shell or the command; a command that died of a signal ends sheltie by the
-same signal. 127: the host has no such command; 126: it cannot be executed. sheltie's own errors are
-one line on standard error, with a code in brackets, and 2 (usage) or 6 (this container or kernel
-lacks something).
-
-This container's own tools see the host's files, read-only, below /.bottlerocket/rootfs.
-"""
 
 
 class Options:
     """What the command line asks for; an empty command means a shell."""
 
-    __slots__ = ("command", "look", "report", "shell", "show")
+    __slots__ = (
+        "command",
+        "copy",
+        "left_out",
+        "look",
+        "pod",
+        "report",
+        "shell",
+        "show",
+        "target",
+        "tools",
+    )
 
-    def __init__(
-        self, shell: str, command: list[str], show: str, look: str = "", *, report: bool = False
-    ) -> None:
-        self.shell = shell
-        self.command = command
-        self.show = show
+    def __init__(self) -> None:
+        self.command: list[str] = []
+        self.shell = ""
+        self.show = ""
         """`help`, `version` or nothing."""
-        self.look = look
+        self.look = ""
         """`look`, `look-secrets` or nothing, which is root."""
-        self.report = report
+        self.report = False
         """Whether COMMAND is the name of a report of ours, with its arguments."""
+        self.copy = False
+        """Whether COMMAND is `get` or `put`, with two paths."""
+        self.tools = False
+        self.target = 0
+        """A pid; 0 means the host's PID 1."""
+        self.pod = ""
+        self.left_out: frozenset[str] = frozenset()
+        """Of NAMESPACES those that are not entered."""
 
 
 def parse(arguments: list[str]) -> Options:
     """Parse the arguments behind the program's name. Raises UsageError (SHELTIE_USAGE)."""
-    shell, position, show, look, ended = "", 0, "", "", False
+    asked = Options()
+    position, ended = 0, False
     while position < len(arguments):
         argument = arguments[position]
         if argument == "--":
@@ -88,32 +71,89 @@ def parse(arguments: list[str]) -> Options:
             break
         position += 1
         name, equals, value = argument.partition("=")
-        if argument in ("-h", "--help"):
-            show = show or "help"
-        elif argument == "--version":
-            show = show or "version"
-        elif argument.removeprefix("--") in LOOKS:
-            look = max(look, argument.removeprefix("--"))
-        elif name == "--shell":
+        if name in ("--shell", "--target", "--pod"):
             if not equals:
                 value = arguments[position] if position < len(arguments) else ""
                 position += 1
-            shell = _shell(value)
+            _take(asked, name, value)
         else:
-            raise _wrong(f"unknown option {argument[:80]!r}")
-    command = arguments[position:]
-    if shell and command and not show:
-        raise _wrong("--shell chooses the shell that runs without COMMAND")
+            _flag(asked, argument)
+    asked.command = arguments[position:]
+    if asked.command and not ended:
+        asked.report = asked.command[0] in REPORTS
+        asked.copy = asked.command[0] in COPIES
+    if not asked.show:
+        _judge(asked)
+    return asked
+
+
+def _flag(asked: Options, argument: str) -> None:
+    name = argument.removeprefix("--")
+    if argument in ("-h", "--help"):
+        asked.show = asked.show or "help"
+    elif argument == "--version":
+        asked.show = asked.show or "version"
+    elif argument == "--busybox":
+        _take(asked, "--shell", "busybox")
+    elif argument == "--tools":
+        asked.tools = True
+    elif name != argument and name in LOOKS:
+        asked.look = max(asked.look, name)
+    elif name != argument and name.removeprefix("no-") in NAMESPACES and name.startswith("no-"):
+        asked.left_out |= {name.removeprefix("no-")}
+    else:
+        raise _wrong(f"unknown option {argument[:80]!r}")
+
+
+def _take(asked: Options, name: str, value: str) -> None:
+    """Note the option `name` with its value."""
+    if name == "--shell":
+        if value not in SHELLS:
+            raise _wrong(f"--shell must be one of {', '.join(SHELLS)}, not {value[:80]!r}")
+        if asked.shell not in ("", value):
+            raise _wrong(f"--shell cannot be both {asked.shell} and {value}")
+        asked.shell = value
+    elif name == "--target":
+        digits = value.isascii() and value.isdigit() and len(value) <= PID_DIGITS
+        if not digits or not int(value):
+            raise _wrong(f"--target takes a process id of the host's, not {value[:80]!r}")
+        asked.target = int(value)
+    elif not value or value.startswith("-") or not value.isprintable():
+        raise _wrong(f"--pod takes the name of a pod or container, not {value[:80]!r}")
+    else:
+        asked.pod = value
+
+
+def _judge(asked: Options) -> None:
+    """Refuse what contradicts itself."""
+    command = asked.command
     if command and not command[0]:
         raise _wrong("COMMAND is empty")
-    report = bool(command) and not ended and command[0] in REPORTS
-    return Options(shell or "auto", command, show, look, report=report)
+    if asked.shell and command:
+        raise _wrong("--shell chooses the shell that runs without COMMAND")
+    if asked.tools and (not command or asked.copy or asked.report):
+        raise _wrong("--tools takes a tool of this container as COMMAND")
+    if asked.target and asked.pod:
+        raise _wrong("--target and --pod each say where to go: take one")
+    elsewhere = asked.target or asked.pod or asked.tools or asked.left_out
+    if elsewhere and (asked.look or asked.report):
+        raise _wrong("a look and a report are of the whole host, with all its namespaces")
+    if asked.copy:
+        _judge_copy(asked)
+    if asked.tools:
+        asked.left_out |= TOOLS
 
 
-def _shell(value: str) -> str:
-    if value not in SHELLS:
-        raise _wrong(f"--shell must be one of {', '.join(SHELLS)}, not {value[:80]!r}")
-    return value
+def _judge_copy(asked: Options) -> None:
+    verb, paths = asked.command[0], asked.command[1:]
+    most = 2
+    if not all(paths) or not (most - (verb == "get") <= len(paths) <= most):
+        shape = "get HOSTPATH [LOCAL|-]" if verb == "get" else "put LOCAL|- HOSTPATH"
+        raise _wrong(f"sheltie {shape}")
+    if asked.look:
+        raise _wrong("to copy is root's; a look may read: sheltie --look cat HOSTPATH >LOCAL")
+    if "mnt" in asked.left_out:
+        raise _wrong("without the host's mount namespace there is nothing to copy")
 
 
 def _wrong(message: str) -> UsageError:

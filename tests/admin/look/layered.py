@@ -15,7 +15,7 @@ def main() -> None:
     layers = frozenset(filter(None, sys.argv[1].split(",")))
     assert layers <= LAYERS
     look = Look(secrets=False, without=LAYERS - layers)
-    host.enter(host.find())
+    host.find().enter()
     look.confine(())
     command.execute(sys.argv[2:], look.environment(command.environment(os.environ)))
 
