@@ -121,9 +121,18 @@ def _execute_file(path: str, argv: list[str], environ: Mapping[str, str]) -> NoR
     try:
         os.execve(path, argv, environ)  # noqa: S606  no shell in between
     except OSError as error:
-        if error.errno != errno.ENOEXEC:
+        if error.errno != errno.ENOEXEC or _is_program(path):
             raise
     os.execve("/bin/sh", ["sh", path, *argv[1:]], environ)  # noqa: S606  POSIX says so
+
+
+def _is_program(path: str) -> bool:
+    """Whether a file that the kernel cannot execute is a program all the same, of another kind."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  pathlib costs 10 ms
+            return file.read(4) == b"\x7fELF"
+    except OSError:
+        return False
 
 
 def tell(line: str) -> None:

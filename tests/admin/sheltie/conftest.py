@@ -21,10 +21,14 @@ SHELTIE = (PYTHON, "-I", "-m", "admin.sheltie")
 
 @dataclass(frozen=True)
 class Box:
-    """A container (`pid`) on a host (`host`), both pids as the machine sees them."""
+    """A container (`pid`) on a host (`host`), both pids as the machine sees them.
+
+    `state` can be written to by the host.
+    """
 
     pid: int
     host: int
+    state: Path
 
     def argv(self, *command: str) -> list[str]:
         """Return the argv that runs `command` in the container."""
@@ -70,7 +74,7 @@ def made(place: Path, *, shell: bool = True) -> Iterator[Box]:
         assert process.stdout is not None
         assert process.stdout.readline().strip().isdigit()
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-        yield Box(int(children.split()[0]), host.pid)
+        yield Box(int(children.split()[0]), host.pid, state)
 
 
 def skip_unless_possible() -> None:
