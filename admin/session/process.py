@@ -5,13 +5,18 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from collections.abc import Sequence
 
 import msgspec
 
+from admin.end import deputies
+from admin.end.ending import end
+from admin.end.marks import Marks
 from admin.session import account, terminal
 from admin.session.pump import Flow, Pump
+from admin.session.reaper import Reaper
 from admin.session.signals import SIGNALS, name_of
 from admin.session.start import SUBSYSTEMS, Program, start
 from admin.ssh.frame import Channel
@@ -33,8 +38,8 @@ __all__ = ["Session", "Task", "work"]
 
 REQUEST_SECONDS = 120
 """How long a client may leave an open session without a request for a program."""
-HANGUP_SECONDS = 5
-"""Between HUP and KILL when the client is lost."""
+HANGUP_SECONDS = 0.8
+"""Between HUP and the end of everybody when the client is lost."""
 LEAVE_SECONDS = 10
 """How long the listener may take to fetch the last bytes."""
 
@@ -60,7 +65,7 @@ def work(task: bytes, descriptors: Sequence[int]) -> int:
     """
     told = msgspec.msgpack.decode(task, type=Task)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL)  # until a program runs, they just end us
     Session(told, *(socket.socket(fileno=number) for number in descriptors)).run()
     return 0
 
@@ -86,7 +91,9 @@ class Session:
         self._original: str | None = None
         self._master = -1
         self._pid = 0
-        self._pidfd = -1
+        self._reaper = Reaper()
+        self._marks = Marks(os.getpid())
+        self._since = 0
         self._exited: Exited | None = None
         self._lost = False
         self._outputs = 0
@@ -100,17 +107,19 @@ class Session:
         self._start(program)
         self._tell_monitor(program)
         self._pump.watch(self._control.fileno(), self._request)
-        self._pump.watch(self._pidfd, self._note_end)
+        self._pump.watch(self._reaper.fileno(), self._note_end)
         while not self._lost and (self._exited is None or self._outputs):
             self._pump.turn(None)
         if self._lost and self._exited is None:
             self._hang_up()
-        else:
-            self._signal_group(signal.SIGHUP, signal.SIGCONT)
+        if self._pty is None:
+            # Nobody reads what we say: the client need not wait for what we do afterwards.
             self._tell_exit()
-        # Not reaped before, so that the number is this group's and nobody else's.
-        self._signal_group(signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        for line in self._end():
+            self._say(line)
+        if self._pty is not None:
+            self._tell_exit()
+        self._await_leave()
 
     def _await_program(self) -> Program | None:
         deadline = time.monotonic() + REQUEST_SECONDS
@@ -148,11 +157,16 @@ class Session:
         return Program.command(self._account, command.encode())
 
     def _start(self, program: Program) -> None:
-        if self._pty is not None:
-            self._start_on_terminal(program, self._pty)
-        else:
-            self._start_on_pipes(program)
-        self._pidfd = os.pidfd_open(self._pid)
+        self._reaper.listen()
+        self._marks, self._since = Marks.make(self._account.uid), deputies.now()
+        for lack in self._marks.lacking:
+            self._say(f"its end may miss somebody: {lack}")
+        with self._marks.inside():
+            if self._pty is not None:
+                self._start_on_terminal(program, self._pty)
+            else:
+                self._start_on_pipes(program)
+        self._reaper.watch(self._pid)
 
     def _tell_monitor(self, program: Program) -> None:
         with contextlib.suppress(OSError):  # it ended, and the listener with it
@@ -250,15 +264,17 @@ class Session:
                 os.killpg(self._pid, number)
 
     def _note_end(self) -> None:
-        """Note how the program ended; on a terminal also fetch what it printed last."""
-        self._pump.forget(self._pidfd)
-        found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
-        assert found is not None  # noqa: S101  no WNOHANG
-        if found.si_code == os.CLD_EXITED:
-            self._exited = Exited(status=found.si_status)
+        """Reap; note how the program ended; on a terminal also fetch what it printed last."""
+        self._reaper.collect()
+        self._lost |= self._reaper.asked
+        status = self._reaper.status
+        if status is None or self._exited is not None:
+            return
+        if os.WIFSIGNALED(status):
+            name = name_of(os.WTERMSIG(status))
+            self._exited = Exited(signal=name, core=os.WCOREDUMP(status))
         else:
-            core = found.si_code == os.CLD_DUMPED
-            self._exited = Exited(signal=name_of(found.si_status), core=core)
+            self._exited = Exited(status=os.WEXITSTATUS(status))
         if self._master >= 0:
             # Others may hold the terminal open for ever; the program's own words are all there.
             self._pump.flows[1].drain()
@@ -270,17 +286,44 @@ class Session:
         with contextlib.suppress(OSError):  # the listener is gone already
             self._stream.shutdown(socket.SHUT_WR)
             self._control.send(self._exited)
+
+    def _await_leave(self) -> None:
+        """Let the listener fetch the last bytes."""
+        if self._exited is None:
+            return
         deadline = time.monotonic() + LEAVE_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             if not select.select([self._control.fileno()], [], [], left)[0] or not self._next():
                 break
 
     def _hang_up(self) -> None:
-        """The client is lost: HUP, as a terminal that was hung up sends it, then KILL."""
+        """The client is lost: HUP, as a terminal that was hung up sends it."""
+        self._close_terminal()
+        self._signal_group(signal.SIGHUP, signal.SIGCONT)
+        deadline = time.monotonic() + HANGUP_SECONDS
+        while self._reaper.status is None and (left := deadline - time.monotonic()) > 0:
+            select.select([self._reaper.fileno()], [], [], left)
+            self._reaper.collect()
+
+    def _end(self) -> list[str]:
+        """End all that the session started, wherever it went; return what people should know."""
+        self._close_terminal()
+        left = end(self._marks)
+        lines = [f"CANNOT BE ENDED: {one.name} ({one.pid}) hangs in the kernel" for one in left]
+        return [*lines, *(one.line() for one in deputies.since(self._since))]
+
+    def _close_terminal(self) -> None:
+        """Hang the terminal up: the kernel tells whoever stands on it."""
         if self._master >= 0:
             os.close(self._master)
-        self._signal_group(signal.SIGHUP, signal.SIGCONT)
-        select.select([self._pidfd], [], [], HANGUP_SECONDS)
+            self._master = -1
+
+    def _say(self, line: str) -> None:
+        """Tell the log, and whoever sits at the terminal."""
+        sys.stderr.write(f"session of {self._account.user}: {line}\n")
+        if self._pty is not None and not self._lost:
+            with contextlib.suppress(OSError):  # the listener is gone already
+                self._stream.send(f"sheltie: {line}\r\n".encode(errors="replace"))
 
 
 def _nothing() -> None:

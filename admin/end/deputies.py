@@ -1,0 +1,109 @@
+"""Work that a daemon of the host's began while a session ran: named, with the tool that stops it.
+
+Nothing tells for whom a deputy (atd, systemd, a container engine) works: what it starts bears none
+of the session's marks. So whatever began meanwhile in a place of a deputy's is named, and nothing
+is stopped unasked: it may be the host's own work.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from admin.end.members import Process, everybody, look
+
+__all__ = ["Left", "now", "since"]
+
+_ID = r"([0-9a-f]{64}|[0-9a-f]{12})"
+# Kind, the last components of a cgroup's path, and the tool.
+_PLACES: tuple[tuple[str, re.Pattern[str], tuple[str, ...]], ...] = (
+    ("podman", re.compile(rf"/libpod-{_ID}(?:\.scope)?(?:/|$)"), ("podman", "stop")),
+    ("docker", re.compile(rf"/docker(?:-|/){_ID}(?:\.scope)?(?:/|$)"), ("docker", "stop")),
+    ("cri", re.compile(rf"(?:cri-containerd[:-]|crio-){_ID}"), ("crictl", "stop")),
+    (
+        "systemd-run",
+        re.compile(r"/(run-(?:p\d+-i\d+|u\d+|r[0-9a-f]+)\.(?:service|scope))(?:/|$)"),
+        ("systemctl", "stop"),
+    ),
+)
+_SPOOLERS = {"atd": "at", "cron": "cron", "crond": "cron"}
+"""Daemons whose children are jobs, in the daemon's own cgroup."""
+_ENGINES = frozenset({"conmon", "containerd-shim", "containerd-shim-runc-v2"})
+"""Keepers of a container, which end with it."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """Work that is left running."""
+
+    kind: str
+    name: str
+    """The unit, container or process, as its tool knows it."""
+    pids: tuple[int, ...]
+    stop: tuple[str, ...]
+    """The host's command that ends it."""
+
+    def line(self) -> str:
+        """Return the one line that a person reads."""
+        command = " ".join(self.stop)
+        return f"LEFT RUNNING {self.name[:64]} ({self.kind}): stop it with `sheltie {command}`"
+
+
+def now() -> int:
+    """Return a moment, in clock ticks after boot, that no process started later is before."""
+    ours = look(os.getpid())
+    ticks = os.sysconf("SC_CLK_TCK")
+    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    return max(int(uptime * ticks) - 1, ours.started if ours else 0)
+
+
+def since(moment: int) -> list[Left]:
+    """Return what deputies began since `moment`, this container apart."""
+    ours = tuple(path.rstrip("/") for path in _cgroups(os.getpid()) if path != "/")
+    table = everybody()
+    found: dict[tuple[str, str], tuple[list[int], tuple[str, ...]]] = {}
+    for one in table.values():
+        if not one.alive or one.started < moment or one.name in _ENGINES:
+            continue
+        paths = [path for path in _cgroups(one.pid) if not _is_within(path, ours)]
+        placed = _place(one, paths, table)
+        if placed is not None:
+            kind, name, stop = placed
+            found.setdefault((kind, name), ([], stop))[0].append(one.pid)
+    return [Left(kind, name, tuple(pids), stop) for (kind, name), (pids, stop) in found.items()]
+
+
+def _place(
+    one: Process, paths: list[str], table: dict[int, Process]
+) -> tuple[str, str, tuple[str, ...]] | None:
+    for path in paths:
+        for kind, pattern, tool in _PLACES:
+            match = pattern.search(path)
+            if match is not None:
+                return kind, match[1], (*tool, match[1])
+    for ancestor in _ancestors(one, table):
+        if ancestor.name in _SPOOLERS:
+            return _SPOOLERS[ancestor.name], f"process {one.pid}", ("kill", str(one.pid))
+    return None
+
+
+def _ancestors(one: Process, table: dict[int, Process]) -> Sequence[Process]:
+    found: list[Process] = []
+    while (parent := table.get(one.parent)) is not None and parent not in found:
+        found.append(parent)
+        one = parent
+    return found
+
+
+def _is_within(path: str, places: tuple[str, ...]) -> bool:
+    return any(path == place or path.startswith(f"{place}/") for place in places)
+
+
+def _cgroups(pid: int) -> list[str]:
+    """Return the paths of a process in every hierarchy, as /proc/PID/cgroup has them."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError:
+        return []
+    return [line.split(":", 2)[2] for line in lines]
