@@ -13,7 +13,7 @@ from pathlib import Path
 
 from admin.end.members import Process, everybody, look
 
-__all__ = ["Left", "now", "since"]
+__all__ = ["Left", "now", "of_cgroup", "since"]
 
 _ID = r"([0-9a-f]{64}|[0-9a-f]{12})"
 # Kind, the last components of a cgroup's path, and the tool.
@@ -74,14 +74,22 @@ def since(moment: int) -> list[Left]:
     return [Left(kind, name, tuple(pids), stop) for (kind, name), (pids, stop) in found.items()]
 
 
+def of_cgroup(path: str) -> tuple[str, str, tuple[str, ...]] | None:
+    """Return the kind of a deputy's place, the name there, and the command that ends it."""
+    for kind, pattern, tool in _PLACES:
+        match = pattern.search(path)
+        if match is not None:
+            return kind, match[1], (*tool, match[1])
+    return None
+
+
 def _place(
     one: Process, paths: list[str], table: dict[int, Process]
 ) -> tuple[str, str, tuple[str, ...]] | None:
     for path in paths:
-        for kind, pattern, tool in _PLACES:
-            match = pattern.search(path)
-            if match is not None:
-                return kind, match[1], (*tool, match[1])
+        placed = of_cgroup(path)
+        if placed is not None:
+            return placed
     for ancestor in _ancestors(one, table):
         if ancestor.name in _SPOOLERS:
             return _SPOOLERS[ancestor.name], f"process {one.pid}", ("kill", str(one.pid))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from admin.end.marks import own_cgroup
 from admin.ssh.protocol import Execute, Pty, Shell
+from tests.admin.end.inside import in_box
 from tests.admin.session.seam import Seam, session
 from tests.admin.sheltie.conftest import CLONE, PYTHON, SHELTIE, Box, box
 from tests.admin.sheltie.test_terminal import wait_for
@@ -43,14 +43,6 @@ def container(box: Box) -> Iterator[str]:
     """The pid of a container on the host."""
     with workload(box, "7300") as pid:
         yield pid
-
-
-def in_box(box: Box) -> list[str]:
-    """Return the words that start something in the box, and in its host's cgroups too."""
-    mine = Path("/proc/self/mountinfo").read_text()
-    _, place = own_cgroup(mine, Path(f"/proc/{box.pid}/cgroup").read_text())
-    text = f'echo $$ >{place}/cgroup.procs && exec "$@"'
-    return ["sh", "-c", text, "sh", *box.argv()]
 
 
 def remains(box: Box, token: str) -> list[str]:

@@ -1,13 +1,13 @@
 """Which process a pod's name means: asked of engines, one real and two played."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from admin.sheltie.workload import find
 from contract.errors import NotFoundError, SheltieError, TimedOutError
 from tests.admin.sheltie.conftest import Box
+from tests.admin.sheltie.engine import engine
 
 NOTHING: tuple[int, bytes] = (0, b"")
 
@@ -80,28 +80,11 @@ def test_a_silent_engine_does_not_hide_the_others() -> None:
 @pytest.fixture(scope="module")
 def podman(box: Box) -> Iterator[None]:
     """The host's podman, which runs a container `web` and a pod `shop` with `till` in it."""
-    engine = box.state / "podman"
-    (engine / "storage").mkdir(parents=True)
-    root = engine / "root"
-    (root / "bin").mkdir(parents=True)
-    (root / "bin/sleep").write_bytes(Path("/bin/busybox").read_bytes())
-    (root / "bin/sleep").chmod(0o755)
-    text = f'[storage]\ndriver="vfs"\ngraphroot="{engine}/storage"\nrunroot="/run/pod"\n'
-    (engine / "storage.conf").write_text(text)
-    (engine / "containers.conf").write_text(
-        '[engine]\ncgroup_manager="cgroupfs"\nevents_logger="file"\nruntime="crun"\n'
-        '[containers]\nnetns="host"\ncgroupns="host"\ncgroups="disabled"\n'
-    )
-    box.on_host("mount", "-t", "tmpfs", "tmpfs", "/etc/containers")
-    box.on_host("sh", "-c", f"cp {engine}/*.conf /etc/containers")
-    rootfs = ["--rootfs", str(root), "/bin/sleep"]
-    box.on_host("podman", "run", "--detach", "--name", "web", *rootfs, "7200")
-    box.on_host("podman", "pod", "create", "--infra=false", "--name", "shop")
-    box.on_host("podman", "run", "--detach", "--pod", "shop", "--name", "till", *rootfs, "7201")
-    yield
-    box.on_host("podman", "pod", "rm", "--all", "--force", "--time", "0")
-    box.on_host("podman", "rm", "--all", "--force", "--time", "0")
-    box.on_host("umount", "/etc/containers")
+    with engine(box) as rootfs:
+        box.on_host("podman", "run", "--detach", "--name", "web", *rootfs, "7200")
+        box.on_host("podman", "pod", "create", "--infra=false", "--name", "shop")
+        box.on_host("podman", "run", "--detach", "--pod", "shop", "--name", "till", *rootfs, "7201")
+        yield
 
 
 @pytest.mark.privileged
