@@ -1,5 +1,6 @@
 """podman on the host, with all that it keeps in a place of its own."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,8 @@ __all__ = ["engine"]
 @contextmanager
 def engine(box: Box, cgroups: str = "disabled") -> Iterator[list[str]]:
     """Make the host's podman usable; yields the words that end a `run`, but for the seconds."""
-    place = box.state / f"podman-{cgroups}"
-    (place / "storage").mkdir(parents=True)
+    place = Path(tempfile.mkdtemp(prefix="podman-", dir=box.state))
+    (place / "storage").mkdir()
     root = place / "root"
     (root / "bin").mkdir(parents=True)
     (root / "bin/sleep").write_bytes(Path("/bin/busybox").read_bytes())
