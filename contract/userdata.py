@@ -44,6 +44,7 @@ _SSH_LISTS = (
 _SSH_TEXTS = ("authorized-keys-command", "authorized-keys-command-user")
 _SHELTIE = (
     *("listen", "reached-at", "ssh-profile", "ssh-limits", "ec2-instance-connect"),
+    "untrusted",
     *looking.KEYS,
 )
 _LIMITS: dict[str, tuple[str, int, int]] = {
@@ -63,6 +64,8 @@ _LIMITS: dict[str, tuple[str, int, int]] = {
 }
 """Numbers of `sheltie.ssh-limits`: their name in the SSH server, the least and the most."""
 _EXEMPT = "exempt"
+UNTRUSTED = ("refuse", "mark")
+"""What sheltie may do on a host that is not known to be as it was delivered; nothing by default."""
 _KNOWN = {
     "user": None,
     "password-hash": None,
@@ -118,6 +121,8 @@ def decode(raw: bytes) -> tuple[UserData, tuple[str, ...]]:
     own = _section(document, "sheltie", problems)
     lists = {name: _texts(ssh, f"ssh.{name}", name, problems) for name in _SSH_LISTS}
     problems.extend(f"{one}: sheltie --look is refused" for one in looking.judge(own)[1])
+    if own.get("untrusted") not in (None, *UNTRUSTED):
+        problems.append("sheltie.untrusted must be refuse or mark: taken as refuse")
     texts = {name: _text(ssh, f"ssh.{name}", name, problems) for name in _SSH_TEXTS}
     return UserData(
         user=_user(document, problems),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
+from admin.sheltie import userdata
 from contract import places
 from contract.errors import MachineError
 from contract.looking import Wishes, judge
 
 __all__ = ["draw_uid", "read"]
 
-LIMIT = 1 << 20
 DRAWS = 64
 
 
@@ -21,26 +21,12 @@ def read(path: str = places.USER_DATA) -> Wishes:
     wished would be none.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return Wishes()
+        section = userdata.section(b"look", path)
     except OSError as error:
         raise _bad(f"cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as file:
-        raw = file.read(LIMIT)
-    # Without the 4 ms that json costs, unless a key may be there: a letter may be written \\uXXXX.
-    if b"look" not in raw and b"\\" not in raw:
-        return Wishes()
-    import json
-
-    try:
-        document = json.loads(raw)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _bad("is not JSON") from error
-    section = document.get("sheltie") if isinstance(document, dict) else None
-    if not isinstance(section, dict):
-        return Wishes()
-    wishes, problems = judge({key.replace("_", "-"): value for key, value in section.items()})
+    wishes, problems = judge(section)
     if problems:
         raise _bad(problems[0])
     return wishes

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import posix as os  # all that `os` has of use here, without its 1.3 ms
 import sys
 
 import contract
 from admin.sheltie import command, host, kernel, options
-from contract.errors import MachineError, SheltieError
+from contract.errors import MachineError, RefusedError, SheltieError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ def _run(arguments: list[str]) -> int:
     if asked.report:
         _report(asked)
     way = _find(asked)
+    untrusted = _judge_host(shell=not asked.command and os.isatty(0) and os.isatty(1))
     if asked.copy:
         return _copy(asked.command, way)
     shell = None if asked.command else command.Shell(asked.shell or "auto")
-    environ = command.environment(os.environ)
+    environ = command.environment(_variables())
     terminal = os.isatty(0) and os.isatty(1)
     look = None
     if asked.look:
@@ -63,7 +64,7 @@ def _run(arguments: list[str]) -> int:
             look.confine(shell.descriptors() if shell else (), parent=terminal)
         if shell is None:
             command.execute(asked.command, environ, "admin" if asked.tools else "the host")
-        shell.execute(environ, interactive=terminal)
+        shell.execute(environ, interactive=terminal, untrusted=untrusted)
 
     # Without the target's files its terminals would have no name: ours is right then.
     if terminal and way.mounts:
@@ -77,6 +78,14 @@ def _run(arguments: list[str]) -> int:
         # the caller's to see and to signal, and nobody stands between the pipes.
         become()
     return _beside(become, way)
+
+
+def _variables() -> dict[str, str]:
+    """Return our environment, as `os.environ` would tell it."""
+    return {
+        name.decode(errors="surrogateescape"): value.decode(errors="surrogateescape")
+        for name, value in os.environ.items()
+    }
 
 
 def _show(page: str) -> None:
@@ -105,6 +114,34 @@ def _find(asked: options.Options) -> host.Way:
 
         pid = workload.find(asked.pod, ask)
     return host.Way(pid, asked.left_out)
+
+
+def _judge_host(*, shell: bool) -> bool:
+    """Say in one line how the host is, to whom sits before a shell; whether to mark the prompt.
+
+    Raises RefusedError (HOST_UNTRUSTED) where user-data wishes that.
+    """
+    from admin.sheltie import userdata
+
+    try:
+        wish = userdata.section(b"untrusted").get("untrusted")
+    except (OSError, ValueError):
+        wish = None  # the keeper's status says so; nobody is locked out by a typing error
+    if wish is None and not shell:
+        return False
+    from admin.sheltie import condition
+
+    found = condition.read()
+    doubts = found.doubts() if wish is not None else []
+    if doubts and wish != "mark":
+        raise RefusedError(
+            f"this host is not trusted: {'; '.join(doubts)}",
+            hint="admin's user-data says sheltie.untrusted=refuse",
+            code="HOST_UNTRUSTED",
+        )
+    if shell:
+        command.tell(found.line() + ("".join(f"; UNTRUSTED: {one}" for one in doubts[:1])))
+    return bool(doubts)
 
 
 def _copy(words: list[str], way: host.Way) -> int:
@@ -141,7 +178,7 @@ def _ended(become: Callable[[], NoReturn]) -> Callable[[], NoReturn]:
 
     def child() -> NoReturn:
         kernel.restore_signals()
-        os._exit(_attempt(become))
+        os._exit(_attempt(become))  # noqa: SLF001  its only name
 
     return child
 
@@ -159,7 +196,7 @@ def _report(asked: options.Options) -> NoReturn:
     """Execute the reports' own program: they take modules that a prompt cannot wait for."""
     secrets = ["--look-secrets"] if asked.look == "look-secrets" else []
     ours = [sys.executable, "-I", "-m", "admin.report", *secrets]
-    os.execv(sys.executable, [*ours, *asked.command])  # noqa: S606  no shell, on purpose
+    os.execv(sys.executable, [*ours, *asked.command])
 
 
 def _become_root(arguments: list[str]) -> NoReturn:
@@ -168,7 +205,7 @@ def _become_root(arguments: list[str]) -> NoReturn:
     if os.access(LAUNCHER, os.X_OK):
         ours = [LAUNCHER]
     try:
-        os.execv(SUDO, ["sudo", "-n", "--", *ours, *arguments])  # noqa: S606  no shell, on purpose
+        os.execv(SUDO, ["sudo", "-n", "--", *ours, *arguments])
     except OSError as error:
         raise MachineError(
             f"sheltie needs root, and {SUDO} cannot be executed: {error.strerror}",

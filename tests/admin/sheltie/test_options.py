@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from admin.sheltie.options import COPIES, parse
 from contract import __version__
 from contract.errors import UsageError
+
+CLONE = Path(__file__).resolve().parents[3]
 
 words = st.text(min_size=1).filter(lambda word: "\0" not in word)
 
@@ -62,7 +65,9 @@ def test_looks_and_reports(arguments: list[str], look: str, report: bool) -> Non
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--foo"], ["--look=1"], ["--without-layer", "uid"], ["-x"], ["--shell"], ["--shell", "zsh"], ["--shel=bash"], ["--", ""], ["-hx"], ["--shell=bash", "ls"], ["--help=1"], ["--shell=bash", "--busybox"], ["--busybox=1"],
+    [["--foo"], ["--look=1"], ["--without-layer", "uid"], ["-x"], ["--shell"], ["--shell", "zsh"],
+     ["--shel=bash"], ["--", ""], ["-hx"], ["--shell=bash", "ls"],
+     ["--help=1"], ["--shell=bash", "--busybox"], ["--busybox=1"],
      ["--busybox", "ls"], ["--no-user"], ["--no-mnt=1"], ["--no-"], ["--no-no-mnt"],
      ["--target"], ["--target=0"], ["--target=-1"], ["--target=1x"], ["--target=²"],
      ["--target=99999999999"], ["--pod"], ["--pod="], ["--pod=-x"], ["--pod=a\nb"],
@@ -132,3 +137,14 @@ def test_start_up_is_light() -> None:
     # A look makes its system calls by ctypes, and adds nothing else.
     code = code.replace(";", ", admin.look.confine;")
     assert not (heavy - {"ctypes"} | {"json", "dataclasses"}) & set(run(code=code).split())
+
+
+def test_the_launcher_needs_neither_site_nor_os() -> None:
+    """Started as the image's launcher starts it, even `os` is left out: it costs 1.3 ms."""
+    code = f"import sys; sys.path.insert(0, {str(CLONE)!r}); import admin.sheltie.__main__"
+    argv = [sys.executable, "-IS", "-c", f"{code}; print(*sys.modules)"]
+    done = subprocess.run(argv, capture_output=True, check=True, text=True)
+
+    assert not {"os", "site", "fcntl", "typing"} & set(done.stdout.split())
+    launcher = CLONE / "images/admin/rootfs/usr/bin/sheltie"
+    assert launcher.read_text().startswith("#!/usr/bin/python3 -IS\n")

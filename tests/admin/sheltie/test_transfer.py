@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.admin.sheltie.conftest import Box
+from tests.admin.sheltie.test_terminal import wait_for
 
 pytestmark = pytest.mark.privileged
 
@@ -163,8 +164,7 @@ def test_an_interrupted_put_leaves_nothing(box: Box, place: Path) -> None:
         assert put.stdin is not None
         put.stdin.write(DATA)
         put.stdin.flush()
-        while not list(place.iterdir()):
-            os.sched_yield()
+        wait_for(lambda: list(place.iterdir()) != [])
         (child,) = Path(f"/proc/{put.pid}/task/{put.pid}/children").read_text().split()
         os.kill(int(child), signal.SIGTERM)
         assert put.wait(10) == 128 + signal.SIGTERM

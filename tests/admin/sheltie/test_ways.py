@@ -38,11 +38,12 @@ def workload(box: Box, seconds: str, *, empty: bool = False) -> Iterator[str]:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
-        pid = box.on_host("pgrep", "-fx", f"sleep {seconds}")
         try:
-            yield pid
+            # It says so before it becomes what it is looked for as.
+            wait_for(lambda: box.on_host("pgrep", "-fx", f"sleep {seconds}") != "")
+            yield box.on_host("pgrep", "-fx", f"sleep {seconds}")
         finally:
-            box.on_host("kill", "-KILL", pid)
+            box.on_host("pkill", "-KILL", "-fx", f"sleep {seconds}")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from admin.sheltie.workload import find
 from contract.errors import NotFoundError, SheltieError, TimedOutError
 from tests.admin.sheltie.conftest import Box
 from tests.admin.sheltie.engine import engine
+from tests.admin.sheltie.test_terminal import wait_for
 
 NOTHING: tuple[int, bytes] = (0, b"")
 
@@ -91,6 +92,7 @@ def podman(box: Box) -> Iterator[None]:
 @pytest.mark.parametrize(("name", "seconds"), [("web", "7200"), ("till", "7201"), ("shop", "7201")])
 def test_podmans_are_entered(box: Box, podman: None, name: str, seconds: str) -> None:
     """--pod finds a container and a pod through the host's podman, and stands inside."""
+    wait_for(lambda: box.on_host("pgrep", "-fx", f"/bin/sleep {seconds}") != "")
     pid = box.on_host("pgrep", "-fx", f"/bin/sleep {seconds}")
     done = box.run(box.sheltie("--pod", name), input=b"echo /*; exit 3\n")
 
