@@ -37,6 +37,9 @@ def end(marks: Marks, *, grace: float = GRACE_SECONDS, seconds: float = SECONDS)
     while quiet < QUIET_LOOKS and time.monotonic() < deadline:
         quiet = 0 if _strike(members(marks)) else quiet + 1
     left = members(marks) if quiet < QUIET_LOOKS else []
+    while marks.populated() and time.monotonic() < deadline:
+        marks.kill()  # who bears no other mark is still dying
+        select.select([], [], [], LOOK_SECONDS)
     marks.remove()
     return left
 

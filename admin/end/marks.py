@@ -82,6 +82,15 @@ class Marks:
                 ):  # a kernel without it: the others' marks are left
                     (self.cgroup / name).write_text(value)
 
+    def populated(self) -> bool:
+        """Whether somebody lives in the cgroup or below it."""
+        if self.cgroup is None:
+            return False
+        try:
+            return "populated 1" in (self.cgroup / "cgroup.events").read_text()
+        except OSError:
+            return False
+
     def remove(self) -> None:
         """Remove the cgroup and what was made below it; one that is busy stays."""
         if self.cgroup is not None:

@@ -130,9 +130,12 @@ def chosen(modes: str) -> str:
 
 def letters(tainted: str) -> str:
     """Return the letters of a taint mask."""
-    if not tainted.strip().isdigit():
+    try:
+        mask = int(tainted.encode("ascii"))
+    except ValueError:
         return ""
-    mask = int(tainted)
+    if mask < 0:
+        return ""
     found = "".join(letter for bit, letter in enumerate(TAINTS) if mask >> bit & 1)
     if mask >> len(TAINTS):
         found += "?"

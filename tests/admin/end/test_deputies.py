@@ -56,7 +56,7 @@ def left_running(
     box: Box, command: str, until: Callable[[], bool] | None = None
 ) -> list[tuple[str, str]]:
     """Return (line, stopping command) for what a session on a terminal names at its end."""
-    with session(*in_box(box)) as seam:
+    with session(before=in_box(box)) as seam:
         words = " ".join(SHELTIE)
         seam.ask(Pty("xterm", 24, 80, {}), Execute(f"{words} -- {command}".encode()))
         if until is not None:
