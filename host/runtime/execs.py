@@ -192,6 +192,7 @@ async def _on_terminal(argv: Sequence[str], order: Order, room: Path, *, exact: 
     finally:
         os.close(errors)
         console.close()
+    # runc gives it this size before the command starts, crun a moment after; older ones never do.
     if order.size is not None:
         resize(master, order.size)
     process.input = process.output = master

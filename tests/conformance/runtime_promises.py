@@ -19,6 +19,9 @@ from tests.host.runtime.bench import output_of
 
 __all__ = ["RuntimePromises", "Stage"]
 
+# crun starts the command first, and gives its terminal a size a moment later.
+SIZED = b"until stty size 2>/dev/null; do sleep 0.01; done"
+
 
 @dataclass
 class Stage:
@@ -101,7 +104,7 @@ class RuntimePromises:
         process = await stage.runtime.exec(files, [b"sh", b"-c", b"echo in; exit 4"], size=None)
         assert await output_of(process) == (b"in\n", 4)
         process = await stage.runtime.exec(
-            files, [b"sh", b"-c", b"stty size; exit 5"], size=Size(7, 77)
+            files, [b"sh", b"-c", SIZED + b"; exit 5"], size=Size(7, 77)
         )
         assert await output_of(process) == (b"7 77\r\n", 5)
         task.close()
