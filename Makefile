@@ -47,7 +47,7 @@ docs: setup ## write the pages that are made from the sources
 	@$(python) -m dev.errors --write
 	@$(python) -m dev.completion --write
 
-vm-setup: setup
+vm-setup: setup ## the same, and what the immutable host's targets need
 	@python3 -I dev/packages.py vm
 
 host-image: setup ## build the immutable host's image and print its sizes and root hash (ARGS=--version=…)
