@@ -13,7 +13,7 @@ from host.desired import Containers, Desired, ExecProcess
 from host.runtime.files import Files
 from tests.conformance.exec_promises import ExecPromises
 from tests.conformance.runtime_promises import RuntimePromises, Stage
-from tests.host.runtime.bench import Bench, everything
+from tests.host.runtime.bench import Bench, everything, settled
 from tests.host.runtime.twin import TwinRuntime
 
 pytest_plugins = ("tests.host.inside",)
@@ -31,7 +31,7 @@ def bench(tmp_path: Path, runtime: str) -> Iterator[Bench]:
     before = everything()
     with Bench.set_up(tmp_path, runtime) as bench:
         yield bench
-    assert everything() == before
+    assert settled(before) == before
 
 
 class Entered:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,9 @@ from host.runtime.files import Files
 from host.runtime.limits import UNLIMITED
 from tests.host.image import tiny
 
-__all__ = ["Bench", "everything", "output_of"]
+__all__ = ["Bench", "everything", "output_of", "settled"]
+
+_BURIED_SECONDS = 10.0
 
 
 async def output_of(process: ExecProcess) -> tuple[bytes, int]:
@@ -50,6 +53,17 @@ def everything() -> dict[str, list[str]]:
         "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/sheltie*")),
         "processes": sorted(path.name for path in pids if path.name != own),
     }
+
+
+def settled(before: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Return everything() as soon as it is as before, and at the latest after some seconds.
+
+    What was killed is buried a moment later, on a busy machine.
+    """
+    end = time.monotonic() + _BURIED_SECONDS
+    while (found := everything()) != before and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
 
 
 class Bench:

@@ -10,7 +10,7 @@ import pytest
 
 from host.runtime import made
 from tests.e2e.terminal import Terminal
-from tests.host.runtime.bench import Bench, everything
+from tests.host.runtime.bench import Bench, everything, settled
 
 pytest_plugins = ("tests.host.inside",)
 INSIDE = True
@@ -27,7 +27,7 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     before = everything()
     with Bench.set_up(tmp_path, str(request.param)) as bench:
         yield bench
-    assert everything() == before
+    assert settled(before) == before
 
 
 @pytest.fixture

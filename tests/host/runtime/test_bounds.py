@@ -10,7 +10,7 @@ import pytest
 
 from contract.status import Limits
 from host.runtime import logs, usage
-from tests.host.runtime.bench import Bench, everything, output_of
+from tests.host.runtime.bench import Bench, everything, output_of, settled
 
 pytest_plugins = ("tests.host.inside",)
 INSIDE = True
@@ -30,7 +30,7 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     before = everything()
     with Bench.set_up(tmp_path, request.param) as bench:
         yield bench
-    assert everything() == before
+    assert settled(before) == before
 
 
 @pytest.fixture(params=[False, True], ids=["normal", "superpowered"])

@@ -18,7 +18,7 @@ from host.desired import Desired
 from host.runtime import facts, mounts
 from host.supervisor.supervisor import Supervisor
 from tests.host.image import tiny
-from tests.host.runtime.bench import everything, output_of
+from tests.host.runtime.bench import everything, output_of, settled
 
 pytest_plugins = ("tests.host.inside",)
 INSIDE = True
@@ -75,7 +75,7 @@ async def host(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
     finally:
         await host.supervisor.close()
         shutil.rmtree(run)
-    assert everything() == before
+    assert settled(before) == before
 
 
 def status_of(host: Host, name: str, file: str) -> str:
@@ -222,4 +222,4 @@ async def test_version_2_alone_without_its_controllers(tmp_path: Path) -> None:
 
     assert "not limited in memory and cpu and pids" in problems
     assert status.startswith(f"{ContainerState.RUNNING} Limits(memory=0, cpu=0.0, pids=0)")
-    assert everything() == before
+    assert settled(before) == before

@@ -23,7 +23,7 @@ from host.runtime.files import Files
 from host.supervisor import supervisor as supervising
 from host.supervisor.supervisor import Supervisor
 from tests.host.image import tiny
-from tests.host.runtime.bench import everything, output_of
+from tests.host.runtime.bench import everything, output_of, settled
 
 pytest_plugins = ("tests.host.inside",)
 INSIDE = True
@@ -131,7 +131,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
         # With what was mounted in it before a second mount hid it: see read_only.
         kernel.umount(str(tmp_path), kernel.MNT_DETACH)
         shutil.rmtree(run)
-    assert everything() == before
+    assert settled(before) == before
 
 
 ILL = pytest.mark.parametrize("ill", [Host.full, Host.read_only], ids=["full", "read-only"])

@@ -26,7 +26,7 @@ from host.runtime.entry import FACTS
 from host.runtime.files import Files
 from host.supervisor.supervisor import Supervisor
 from tests.host.image import tiny
-from tests.host.runtime.bench import everything, output_of
+from tests.host.runtime.bench import everything, output_of, settled
 
 pytest_plugins = ("tests.host.inside",)
 INSIDE = True
@@ -106,7 +106,7 @@ async def host(tmp_path: Path, run: Path, runtime: str) -> AsyncIterator[Host]:
         await host.supervisor.stop_all()
     finally:
         await host.supervisor.close()
-    assert everything() == before
+    assert settled(before) == before
 
 
 @pytest.fixture
@@ -533,7 +533,7 @@ async def test_a_daemon_with_another_runtime_adopts(tmp_path: Path, run: Path) -
         await after.stop_all()
     finally:
         await after.close()
-    assert everything() == before
+    assert settled(before) == before
 
 
 @ALL
@@ -563,5 +563,5 @@ async def test_probing_finds_a_runtime_and_says_when_none_works(
     with pytest.raises(MachineError, match="crun: crun is missing; runc: runc is missing"):
         await Supervisor(tmp_path, run).start()
 
-    assert everything() == before
+    assert settled(before) == before
     assert list(run.glob("probe*")) == []
