@@ -1,7 +1,7 @@
 # What people can rely on: `make help` lists it. Everything real happens in dev/ and in the rooms.
 .DEFAULT_GOAL := help
 .PHONY: help setup run up down test soak lint images docs bench clean lock \
-    vm-setup host-image host-lock vm vm-up vm-down vm-test
+    vm-setup host-image host-update host-lock vm vm-up vm-down vm-test
 
 python = .venv/bin/python -I
 # -p no:randomly for tests that share one running host: their order is part of the story they tell.
@@ -52,6 +52,9 @@ vm-setup: setup ## the same, and what the immutable host's targets need
 
 host-image: setup ## build the immutable host's image and print its sizes and root hash (ARGS=--version=…)
 	@$(python) -m dev host-image $(ARGS)
+
+host-update: setup ## add a signed update to what a server offers (ARGS="--version=… --out=DIRECTORY")
+	@$(python) -m dev host-update $(ARGS)
 
 vm: vm-setup ## the immutable host in QEMU, its console on this terminal
 	@$(python) -m dev vm $(ARGS)

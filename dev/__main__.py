@@ -15,6 +15,7 @@ MODULES = {
     "images": "images",
     "host-image": "hostimage",
     "host-lock": "hostpackages",
+    "host-update": "hostupdate",
     "vm": "vm",
     "vm-up": "vm",
     "vm-down": "vm",

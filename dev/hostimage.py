@@ -26,6 +26,7 @@ from contract.values import SEMVER
 from dev import hostpackages, hosttools, recipe
 from dev.site import CLONE, PYTHON, cache
 from dev.steps import Steps
+from dev.updatekey import UpdateKey
 from dev.workshop import Report, Workshop, alone, failure, need_programs, need_room, need_root
 from host.image import layout
 from host.image.unpacked import Trees
@@ -40,7 +41,8 @@ EPOCH = "1735689600"
 ROOT_MAX = 350 << 20
 """Bytes of the verified root: its slot holds 512 MiB, and it has to stay small."""
 ROOM_NEEDED = 3 << 30
-KEPT = 3
+KEPT = 5
+KEYRING = "usr/lib/systemd/import-pubring.gpg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,13 @@ class HostImage:
         return found
 
 
-def path(version: str, layouts: dict[str, Path], keys: Keys | None = None) -> Path:
+def path(
+    version: str, layouts: dict[str, Path], keys: Keys | None = None, keyring: bytes = b""
+) -> Path:
     """Return where the image of the clone's present content lies, or will. Raises OSError."""
     seen = hashlib.sha256()
     words = [version, EPOCH, *(layout_.name for layout_ in layouts.values())]
+    words += [hashlib.sha256(keyring).hexdigest()]
     words += [hostpackages.key(hostpackages.read(part)) for part in ("tools", "root")]
     if keys:
         words += [hashlib.sha256(keys.certificate.read_bytes()).hexdigest()]
@@ -101,9 +106,17 @@ def path(version: str, layouts: dict[str, Path], keys: Keys | None = None) -> Pa
 
 
 def build(
-    report: Report, *, version: str = "", keys: Keys | None = None, force: bool = False
+    report: Report,
+    *,
+    version: str = "",
+    keys: Keys | None = None,
+    keyring: bytes | None = None,
+    force: bool = False,
 ) -> HostImage:
-    """Build the image unless it is there. Raises MachineError, FailedError, UsageError."""
+    """Build the image unless it is there. Raises MachineError, FailedError, UsageError.
+
+    It trusts updates that a key of `keyring` signed; without one, this machine's own key.
+    """
     version = version or contract.__version__
     if not SEMVER.fullmatch(version):
         raise UsageError(f"{version!r} is no semantic version", hint="1.2.3", code="NO_VERSION")
@@ -114,7 +127,8 @@ def build(
             code="ARCHITECTURE",
         )
     layouts = dev.images.build(dev.images.NAMES, report)
-    wanted = path(version, layouts, keys)
+    ring = UpdateKey.own().keyring() if keyring is None else keyring
+    wanted = path(version, layouts, keys, ring)
     if wanted.exists() and not force:
         return HostImage(wanted)
     need_root()
@@ -130,7 +144,7 @@ def build(
         tools = hosttools.tree("tools", report)
         base = _base(tools, report)
         trees = {name: _container(where, report) for name, where in layouts.items()}
-        _image(wanted, version, keys, tools, base, trees, layouts, report)
+        _image(wanted, version, keys, ring, tools, base, trees, layouts, report)
         dev.images.prune(place / "images", KEPT)
     return HostImage(wanted)
 
@@ -197,6 +211,7 @@ def _image(
     wanted: Path,
     version: str,
     keys: Keys | None,
+    keyring: bytes,
     tools: Path,
     base: Path,
     trees: dict[str, Path],
@@ -213,6 +228,7 @@ def _image(
         packages = root / "usr/lib/python3/dist-packages"
         ignored = shutil.ignore_patterns(*recipe.IGNORED)
         shutil.copytree(CLONE / room, packages / room, ignore=ignored)
+    (root / KEYRING).write_bytes(keyring)
     images = root / "usr/share/sheltie/images"
     for name, unpacked in trees.items():
         _preload(layouts[name], unpacked, images, name)

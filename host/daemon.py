@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import contract
 from contract.event import DaemonEnded, DaemonStarted
-from host import reboot, recovery, release, wanted
+from host import reboot, recovery, release, updating, wanted
 from host.api.limits import Limits
 from host.api.listener import ContainerDoors, Listener
 from host.audit import changes
@@ -32,7 +32,6 @@ from host.recovery import RETRY_SECONDS
 from host.runtime.files import Files
 from host.store.transactions import Transactions
 from host.system import image
-from host.update.none import NoEngine
 from host.update.updates import Updates
 
 __all__ = ["Places", "serve", "stop_containers"]
@@ -134,9 +133,11 @@ async def _answer(
     transactions, containers = Transactions(ground.store), ground.containers
     doors = ContainerDoors(places.run / "api", options.limits)
     runtime = "none" if isinstance(containers, IdleContainers) else _runtime_name(containers)
-    updates = Updates(
-        NoEngine(), lambda: wanted.updates(transactions.live), places.run / "updates.json"
+    engine, kept = updating.engine(
+        image.read(), places, lambda: wanted.registries(transactions.live)
     )
+    updates = Updates(engine, lambda: wanted.updates(transactions.live), kept)
+    await updates.begin()
     house = House(
         transactions,
         containers,

@@ -26,8 +26,9 @@ from contract.update import (
     UpdateStatus,
 )
 from host.update.choice import Offer
+from host.update.seam import Slots, Standing
 
-__all__ = ["ALLOWED", "LockedError", "begin", "end"]
+__all__ = ["ALLOWED", "LockedError", "begin", "end", "found"]
 
 ALLOWED: Final[Mapping[Command, frozenset[UpdateState]]] = {
     Command.REFRESH: frozenset(UpdateState),
@@ -42,6 +43,25 @@ class LockedError(ConflictError):
 
     kind = "UPDATE_LOCKED"
     http_status = 423
+
+
+def found(status: UpdateStatus, slots: Slots) -> UpdateStatus:
+    """Return `status` as it is by what the engine finds; only that outlives a reboot for sure."""
+    following = slots.version(Standing.NEXT)
+    staged = following or slots.version(Standing.STAGED)
+    chosen = status.chosen_update
+    if chosen in {slots.running, slots.version(Standing.SET_ASIDE)}:
+        chosen = None
+    state = UpdateState.IDLE if chosen is None else UpdateState.AVAILABLE
+    if staged is not None:
+        state = UpdateState.STAGED if following is None else UpdateState.READY
+    return replace(
+        status,
+        update_state=state,
+        chosen_update=chosen,
+        active_partition=Partition(slots.running, next_to_boot=following is None),
+        staging_partition=staged and Partition(staged, next_to_boot=following is not None),
+    )
 
 
 def begin(status: UpdateStatus, command: Command) -> UpdateStatus:

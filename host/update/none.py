@@ -6,6 +6,7 @@ from contract.errors import MachineError
 from contract.settings import Updates
 from contract.update import UpdateImage
 from host import release
+from host.update.seam import Slots
 
 __all__ = ["NoEngine"]
 
@@ -19,16 +20,16 @@ class NoEngine:
     def __init__(self, os_info: Callable[[], Mapping[str, str]] = release.read) -> None:
         self._os_info = os_info
 
-    async def running(self) -> UpdateImage:
-        """Return what os-release says."""
+    async def slots(self) -> Slots:
+        """Return what os-release says: there is nothing else."""
         found = self._os_info()
-        return UpdateImage(found["arch"], found["version_id"], found["variant_id"])
+        return Slots(UpdateImage(found["arch"], found["version_id"], found["variant_id"]))
 
     async def available(self, settings: Updates) -> Sequence[UpdateImage]:
         """Raise MachineError (UPDATE_NO_ENGINE)."""
         raise _none()
 
-    async def prepare(self, image: UpdateImage) -> None:
+    async def prepare(self, image: UpdateImage, settings: Updates) -> None:
         """Raise MachineError (UPDATE_NO_ENGINE)."""
         raise _none()
 

@@ -10,12 +10,19 @@ from typing import Final
 import msgspec
 
 from contract import durable, settings
-from contract.errors import FailedError, NotFoundError, SheltieError
-from contract.update import Command, CommandResult, CommandStatus, Partition, UpdateStatus
+from contract.errors import ConflictError, FailedError, NotFoundError, SheltieError
+from contract.update import (
+    Command,
+    CommandResult,
+    CommandStatus,
+    UpdateImage,
+    UpdateState,
+    UpdateStatus,
+)
 from host.logline import event
 from host.update import machine
 from host.update.choice import Offer, offer
-from host.update.seam import Engine
+from host.update.seam import Engine, Slots, Standing
 
 __all__ = ["Updates"]
 
@@ -33,8 +40,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 class Updates:
     """The verbs on an engine. `wish` gives the settings of the moment.
 
-    `file` keeps the status over a restart of the daemon; it lies in a run directory, so that the
-    status is lost at a reboot, as upstream's is.
+    `file` keeps how the last command ended, and what was found; what really is, the engine tells.
     """
 
     def __init__(
@@ -64,6 +70,47 @@ class Updates:
             )
         return self._status
 
+    async def begin(self) -> None:
+        """Find out how things stand after a start of the daemon, or of the host."""
+        try:
+            slots = await self._engine.slots()
+        except SheltieError as error:
+            _log.error(event("update-unknown", why=error.line()))
+            return
+        known = machine.found(self._status or UpdateStatus(), slots)
+        if self._status is not None or known.update_state is not UpdateState.IDLE:
+            self._keep(known)
+
+    async def rollback(self) -> UpdateImage:
+        """Let the next boot be into the image that ran before, and return that.
+
+        Raises LockedError, ConflictError (UPDATE_NOT_ALLOWED), NotFoundError (UPDATE_NO_OTHER), and
+        what the engine raises.
+        """
+        if self._busy:
+            raise machine.LockedError("Update lock held")
+        self._busy = True
+        try:
+            slots = await self._slots()
+            if following := slots.version(Standing.NEXT):
+                raise ConflictError(
+                    f"the next boot is into {following.version} already",
+                    hint="cancel that first: apiclient update cancel",
+                    code="UPDATE_NOT_ALLOWED",
+                )
+            former = slots.version(Standing.OLD)
+            if former is None:
+                raise NotFoundError(
+                    "there is no other version to go back to", code="UPDATE_NO_OTHER"
+                )
+            await self._engine.activate(former)
+            known = machine.found(self._status or UpdateStatus(), await self._slots())
+            self._keep(known)
+            _log.info(event("update", do="rollback", to=former.version))
+            return former
+        finally:
+            self._busy = False
+
     async def order(self, command: Command) -> None:
         """Begin a command and return; `status` tells how it ended.
 
@@ -73,7 +120,7 @@ class Updates:
             raise machine.LockedError("Update lock held")
         self._busy = True
         try:
-            known = self._status or await self._first()
+            known = machine.found(self._status or UpdateStatus(), await self._slots())
             self._keep(known)
             self._keep(machine.begin(known, command))
             self._work = asyncio.create_task(self._do(command))
@@ -92,14 +139,13 @@ class Updates:
             self._work.cancel()
             await asyncio.wait({self._work})
 
-    async def _first(self) -> UpdateStatus:
+    async def _slots(self) -> Slots:
         try:
-            running = await self._engine.running()
+            return await self._engine.slots()
         except SheltieError as error:
             raise FailedError(
                 f"Update dispatcher failed: {error.line()}", code="UPDATE_FAILED"
             ) from error
-        return UpdateStatus(active_partition=Partition(running, next_to_boot=True))
 
     async def _do(self, command: Command) -> None:
         status = self._status or UpdateStatus()
@@ -126,10 +172,10 @@ class Updates:
         match command, status.chosen_update, status.staging_partition:
             case Command.REFRESH, _, _:
                 wish = self._wish()
-                running = await self._engine.running()
+                running = (await self._engine.slots()).running
                 return offer(await self._engine.available(wish), running, wish.version_lock)
             case Command.PREPARE, image, _ if image is not None:
-                await self._engine.prepare(image)
+                await self._engine.prepare(image, self._wish())
             case Command.ACTIVATE, _, staged if staged is not None:
                 await self._engine.activate(staged.image)
             case Command.DEACTIVATE, _, _:

@@ -5,7 +5,7 @@ are offered, and how to see what would boot next.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -13,7 +13,7 @@ from contract.errors import SheltieError
 from contract.settings import Updates
 from contract.update import UpdateImage
 from host.update.choice import precedence
-from host.update.seam import Engine
+from host.update.seam import Engine, Slots, Standing
 
 __all__ = ["Bench", "UpdatePromises"]
 
@@ -24,6 +24,7 @@ class Bench:
 
     engine: Engine
     next_boot: Callable[[], Awaitable[UpdateImage]]
+    settings: Updates = field(default_factory=Updates)
 
 
 class UpdatePromises:
@@ -31,40 +32,40 @@ class UpdatePromises:
 
     async def test_what_runs_boots_next(self, bench: Bench) -> None:
         """Where nothing was done the next boot is into what runs."""
-        running = await bench.engine.running()
+        runs = await running(bench)
 
-        assert running.version == "1.0.0"
-        assert await bench.next_boot() == running
+        assert runs.version == "1.0.0"
+        assert await bench.next_boot() == runs
 
     async def test_what_is_offered_is_for_this_host(self, bench: Bench) -> None:
         """Offered images are of this host's kind, with versions that can be compared."""
-        running = await bench.engine.running()
-        offered = await bench.engine.available(Updates())
+        runs = await running(bench)
+        offered = await bench.engine.available(bench.settings)
 
         assert {one.version for one in offered} >= {"1.1.0", "1.2.0"}
         for one in offered:
-            assert (one.arch, one.variant) == (running.arch, running.variant)
+            assert (one.arch, one.variant) == (runs.arch, runs.variant)
             precedence(one.version)
 
     async def test_preparing_does_not_activate(self, bench: Bench) -> None:
         """After prepare the next boot is still into what runs; after activate it is not."""
-        running = await bench.engine.running()
+        runs = await running(bench)
         new = await chosen(bench, "1.2.0")
-        await bench.engine.prepare(new)
-        assert await bench.next_boot() == running
+        await bench.engine.prepare(new, bench.settings)
+        assert await bench.next_boot() == runs
         await bench.engine.activate(new)
 
         assert await bench.next_boot() == new
-        assert await bench.engine.running() == running
+        assert await running(bench) == runs
 
     async def test_deactivating_keeps_what_was_prepared(self, bench: Bench) -> None:
         """Deactivate goes back, twice is fine, and the image can be activated again."""
         new = await chosen(bench, "1.1.0")
-        await bench.engine.prepare(new)
+        await bench.engine.prepare(new, bench.settings)
         await bench.engine.activate(new)
         for _ in range(2):
             await bench.engine.deactivate()
-            assert await bench.next_boot() == await bench.engine.running()
+            assert await bench.next_boot() == await running(bench)
         await bench.engine.activate(new)
 
         assert await bench.next_boot() == new
@@ -72,28 +73,57 @@ class UpdatePromises:
     async def test_preparing_another(self, bench: Bench) -> None:
         """Another image takes the first one's place, which then cannot be activated."""
         first, second = await chosen(bench, "1.1.0"), await chosen(bench, "1.2.0")
-        await bench.engine.prepare(first)
-        await bench.engine.prepare(second)
+        await bench.engine.prepare(first, bench.settings)
+        await bench.engine.prepare(second, bench.settings)
         with pytest.raises(SheltieError):
             await bench.engine.activate(first)
-        assert await bench.next_boot() == await bench.engine.running()
+        assert await bench.next_boot() == await running(bench)
         await bench.engine.activate(second)
 
         assert await bench.next_boot() == second
 
     async def test_what_is_not_offered(self, bench: Bench) -> None:
         """An image that is not offered is refused, and what boots next is as before."""
-        running = await bench.engine.running()
-        unknown = UpdateImage(running.arch, "9.9.9", running.variant)
+        runs = await running(bench)
+        unknown = UpdateImage(runs.arch, "9.9.9", runs.variant)
         with pytest.raises(SheltieError):
-            await bench.engine.prepare(unknown)
+            await bench.engine.prepare(unknown, bench.settings)
         with pytest.raises(SheltieError):
             await bench.engine.activate(unknown)
 
-        assert await bench.next_boot() == running
+        assert await bench.next_boot() == runs
+
+    async def test_slots_tell_it_all(self, bench: Bench) -> None:
+        """What is prepared, and what boots next, is seen in the slots."""
+        new = await chosen(bench, "1.1.0")
+        seen = [await bench.engine.slots()]
+        await bench.engine.prepare(new, bench.settings)
+        seen.append(await bench.engine.slots())
+        await bench.engine.activate(new)
+        seen.append(await bench.engine.slots())
+        await bench.engine.deactivate()
+        seen.append(await bench.engine.slots())
+
+        assert [others(slots) for slots in seen] == [
+            [],
+            [("1.1.0", Standing.STAGED)],
+            [("1.1.0", Standing.NEXT)],
+            [("1.1.0", Standing.STAGED)],
+        ]
+        assert {slots.running.version for slots in seen} == {"1.0.0"}
+
+
+def others(slots: Slots) -> list[tuple[str, Standing]]:
+    """Return how each image stands that does not run."""
+    return [(one.image.version, one.standing) for one in slots.others]
+
+
+async def running(bench: Bench) -> UpdateImage:
+    """Return what runs."""
+    return (await bench.engine.slots()).running
 
 
 async def chosen(bench: Bench, version: str) -> UpdateImage:
     """Return the offered image of that version."""
-    offered = await bench.engine.available(Updates())
+    offered = await bench.engine.available(bench.settings)
     return next(one for one in offered if one.version == version)

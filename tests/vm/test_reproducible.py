@@ -38,7 +38,7 @@ def test_a_second_build_from_nothing_but_the_lock_is_the_same(
     """Another cache, which shares the packages and the container images: the same image."""
     again = tmp_path / "cache/sheltie"
     (again / "host").mkdir(parents=True)
-    for name in ("images", "host/packages", "pip", base.path().name):
+    for name in ("images", "host/packages", "host/update-key", "pip", base.path().name):
         if (cache() / name).exists():
             (again / name).symlink_to(cache() / name)
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contract.errors import FailedError, SheltieError
 from contract.settings import Updates
 from contract.update import UpdateImage
+from host.update.seam import Other, Slots, Standing
 
 __all__ = ["TwinEngine", "image"]
 
@@ -27,11 +28,15 @@ class TwinEngine:
         self.calls: list[str] = []
         self._running = image(running)
         self.other: UpdateImage | None = None
+        self.standing = Standing.STAGED
         self.next = self._running
 
-    async def running(self) -> UpdateImage:
-        """Return what runs."""
-        return self._running
+    async def slots(self) -> Slots:
+        """Return what runs, and what is in the other slot."""
+        if self.other is None:
+            return Slots(self._running)
+        standing = Standing.NEXT if self.next == self.other else self.standing
+        return Slots(self._running, [Other(self.other, standing)])
 
     async def available(self, settings: Updates) -> Sequence[UpdateImage]:
         """Return what is offered."""
@@ -39,13 +44,13 @@ class TwinEngine:
         await self._call("available")
         return self.offered
 
-    async def prepare(self, image: UpdateImage) -> None:
+    async def prepare(self, image: UpdateImage, settings: Updates) -> None:
         """Write the other slot; it holds nothing while that lasts."""
         self.other, self.next = None, self._running
         await self._call("prepare")
         if image not in self.offered:
             raise FailedError(f"{image.version} is not offered", code="UPDATE_GONE")
-        self.other = image
+        self.other, self.standing = image, Standing.STAGED
 
     async def activate(self, image: UpdateImage) -> None:
         """Let the other slot be next."""
