@@ -36,6 +36,8 @@ __all__ = [
     "SettingsChanged",
     "SettingsFound",
     "SettingsRecovered",
+    "UpdateEnded",
+    "UpdateFailed",
     "Who",
     "cut",
     "entry",
@@ -275,6 +277,22 @@ class AuditDropped(_Event, frozen=True, tag="audit.dropped"):
     hash: str
 
 
+class UpdateEnded(_Event, frozen=True, tag="update.ended"):
+    """A command about the host's own image ended: upstream's four, and `rollback`."""
+
+    command: str
+    result: str
+    version: str = ""
+    why: str = ""
+
+
+class UpdateFailed(_Event, frozen=True, tag="update.failed"):
+    """A version was given up by the loader: it did not come up, or its health check failed."""
+
+    version: str
+    why: str
+
+
 Event = (
     DaemonStarted
     | DaemonEnded
@@ -299,6 +317,8 @@ Event = (
     | AuditDamaged
     | AuditResumed
     | AuditDropped
+    | UpdateEnded
+    | UpdateFailed
 )
 
 

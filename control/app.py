@@ -9,6 +9,8 @@ import typer
 
 import contract
 from contract import places
+from control import updateapp
+from control.options import Json, Socket, print_json
 
 if TYPE_CHECKING:
     from control.host import Host
@@ -21,12 +23,6 @@ _APP = {
     "add_completion": False,
 }
 
-Socket = Annotated[
-    str,
-    typer.Option(
-        "--socket-path", "-s", metavar="PATH", help="The host API's socket.", show_default=True
-    ),
-]
 State = Annotated[
     Path,
     typer.Option(
@@ -45,7 +41,6 @@ Keys = Annotated[
         " input. May be given several times.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Waiting = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is so.")]
 Seconds = Annotated[
     float, typer.Option("--timeout", metavar="SECONDS", min=0.1, help="Longest wait.")
@@ -92,7 +87,7 @@ def enable(
             tell=progress.tell,
         )
     if json:
-        _print(enabling.document(opened))
+        print_json(enabling.document(opened))
     else:
         from control import text
 
@@ -121,7 +116,7 @@ def disable(
             host, Admin(socket_path), seconds=timeout if wait else None, tell=progress.tell
         )
     if json:
-        _print({"enabled": False, "changed": changed})
+        print_json({"enabled": False, "changed": changed})
     else:
         from control import text
 
@@ -172,7 +167,7 @@ def status(
 
     found = standing.gather(_host(socket_path, state), Admin(socket_path))
     if json:
-        _print(standing.document(found))
+        print_json(standing.document(found))
     else:
         from control import text
 
@@ -208,8 +203,8 @@ def common(
         sheltie                              in admin: a root shell on the host
         disable-admin-container              shut the door again
 
-    Without SSH: enter-admin-container. How things stand: control status. Settings of the host:
-    apiclient --help.
+    Without SSH: enter-admin-container. How things stand: control status. The host's own image:
+    control update. Settings of the host: apiclient --help.
     """
 
 
@@ -234,6 +229,7 @@ def build(name: str) -> typer.Typer:
         app.command(name=script)(function)
     app.command()(status)
     app.command(hidden=True)(boot)
+    app.add_typer(updateapp.build(settings))
     return app
 
 
@@ -246,9 +242,3 @@ def _host(socket_path: str, state: Path) -> "Host":
 
 def _read_stdin(size: int) -> bytes:
     return sys.stdin.buffer.read(size)
-
-
-def _print(document: dict[str, Any]) -> None:
-    import msgspec
-
-    sys.stdout.write(msgspec.json.encode(document).decode() + "\n")

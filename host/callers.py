@@ -2,7 +2,8 @@
 
     caller          reads       writes                                       exec into
     host            everything  everything; reboots, updates and stops       every container
-    control         redacted    admin: enabled, plain keys in user-data      itself, admin while on
+    control         redacted    admin: enabled, plain keys in user-data;     itself, admin while on
+                                reboots and updates
     admin           redacted    admin: enabled=false                         nothing
     any other       redacted    nothing                                      nothing
 
@@ -38,6 +39,7 @@ __all__ = [
     "check_generations",
     "check_logs",
     "check_name",
+    "check_operate",
     "check_restore",
     "check_watch",
     "check_write",
@@ -93,6 +95,16 @@ def check_changes(caller: Caller) -> None:
 def check_act(caller: Caller, what: str) -> None:
     """Refuse everybody but the host's owner to do `what` with the host itself."""
     if not caller.is_host:
+        raise _refused(f"{caller} may not {what}")
+
+
+def check_operate(caller: Caller, what: str) -> None:
+    """Refuse everybody but the host's owner and control to update and reboot the host.
+
+    Control adds nothing to what it holds by that: whoever may enable admin is root. And nothing
+    comes in by it but what the image's own key has signed.
+    """
+    if caller.container not in {None, CONTROL}:
         raise _refused(f"{caller} may not {what}")
 
 

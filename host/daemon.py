@@ -136,7 +136,7 @@ async def _answer(
     engine, kept = updating.engine(
         image.read(), places, lambda: wanted.registries(transactions.live)
     )
-    updates = Updates(engine, lambda: wanted.updates(transactions.live), kept)
+    updates = Updates(engine, lambda: wanted.updates(transactions.live), kept, note=audit.note)
     await updates.begin()
     house = House(
         transactions,

@@ -95,7 +95,7 @@ class House:
         kept = [self.medium.problem] if self.medium is not None and self.medium.problem else []
         return [
             *(*self.problems, *self.containers.problems, *kept),
-            *(*self.transactions.problems, *self.audit.problems),
+            *(*self.transactions.problems, *self.audit.problems, *self.updates.problems),
         ]
 
     async def apply(self, names: Iterable[str] | None = None) -> set[str]:

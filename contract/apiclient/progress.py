@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -33,11 +34,15 @@ class Progress:
             sys.stderr.write(_CLEAR)
             sys.stderr.flush()
 
-    def tick(self) -> None:
-        """Show how long it has lasted."""
+    def tick(self, more: Callable[[], str] = str) -> None:
+        """Show how long it has lasted, and what `more` tells; it is asked where it is shown."""
         seconds = time.monotonic() - self._start
         if seconds < QUIET_SECONDS or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
             return
         self._shown = True
-        sys.stderr.write(f"{_CLEAR}{self._text}: {seconds:.0f} s")
+        sys.stderr.write(f"{_CLEAR}{self._text}: {seconds:.0f} s{_behind(more())}")
         sys.stderr.flush()
+
+
+def _behind(text: str) -> str:
+    return f", {text}" if text else ""

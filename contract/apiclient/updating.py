@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from contract.apiclient.client import HostApi
@@ -9,9 +10,10 @@ from contract.apiclient.failure import status_of
 from contract.apiclient.progress import Progress
 from contract.errors import ConflictError, FailedError, SheltieError, TimedOutError
 
-__all__ = ["ACTIVATE", "DEACTIVATE", "PREPARE", "REFRESH", "Verb", "order", "required"]
+__all__ = ["ACTIVATE", "DEACTIVATE", "PREPARE", "REFRESH", "STATUS", "Verb", "order", "required"]
 
 STATUS: Final = "/updates/status"
+REPORT_URI: Final = "/sheltie/v1/updates"
 LOCKED: Final = 423
 FAILURES_MAX: Final = 5
 """So many answers that are no status end the waiting."""
@@ -28,11 +30,11 @@ class Verb:
     seconds: float
 
 
-REFRESH: Final = Verb("refresh", "/actions/refresh-updates", "looking for updates", 0.1, 10)
-PREPARE: Final = Verb("prepare", "/actions/prepare-update", "fetching the update", 0.5, 600)
-ACTIVATE: Final = Verb("activate", "/actions/activate-update", "activating the update", 0.1, 5)
+REFRESH: Final = Verb("refresh", "/actions/refresh-updates", "looking for updates", 0.1, 120)
+PREPARE: Final = Verb("prepare", "/actions/prepare-update", "fetching the update", 0.5, 3600)
+ACTIVATE: Final = Verb("activate", "/actions/activate-update", "activating the update", 0.1, 120)
 DEACTIVATE: Final = Verb(
-    "deactivate", "/actions/deactivate-update", "deactivating the update", 0.1, 5
+    "deactivate", "/actions/deactivate-update", "deactivating the update", 0.1, 120
 )
 
 
@@ -70,11 +72,12 @@ def _wait(api: HostApi, verb: Verb, before: str | None) -> dict[str, Any]:
     with Progress(verb.doing) as progress:
         while time.monotonic() < deadline:
             time.sleep(verb.pause)
-            progress.tick()
             try:
                 status = api.read(STATUS)
             except SheltieError as error:
-                failures += status_of(error) != LOCKED
+                is_locked = status_of(error) == LOCKED
+                progress.tick(partial(_far, api))
+                failures += not is_locked
                 if failures >= FAILURES_MAX:
                     raise
                 continue
@@ -85,6 +88,16 @@ def _wait(api: HostApi, verb: Verb, before: str | None) -> dict[str, Any]:
         hint="`apiclient raw -u /updates/status` says how it stands",
         code="UPDATE_TIMED_OUT",
     )
+
+
+def _far(api: HostApi) -> str:
+    """Return how far a command is, from a host that tells."""
+    try:
+        working = api.read(REPORT_URI).get("working") or {}
+    except SheltieError:  # a stock host
+        return ""
+    done, total = working.get("done", 0), working.get("total", 0)
+    return f"{working.get('file', '')} {done / total:.0%}" if total else ""
 
 
 def _is_done(status: Any, verb: Verb, before: str | None) -> bool:

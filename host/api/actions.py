@@ -8,12 +8,12 @@ from host.api.message import Call, Response, done, json
 from host.house import House
 from host.reboot import reboot as reboot_host
 
-__all__ = ["order", "reboot", "update_status"]
+__all__ = ["order", "reboot", "report", "rollback", "update_status"]
 
 
 async def reboot(house: House, call: Call) -> Response:
     """POST /actions/reboot: run the configured command."""
-    callers.check_act(call.caller, "reboot the host")
+    callers.check_operate(call.caller, "reboot the host")
     await reboot_host(house.reboot_command)
     return done()
 
@@ -22,7 +22,7 @@ def order(command: Command) -> Callable[[House, Call], Awaitable[Response]]:
     """Return the handler of POST /actions/COMMAND: begin it, and answer before it is done."""
 
     async def handle(house: House, call: Call) -> Response:
-        callers.check_act(call.caller, "update the host")
+        callers.check_operate(call.caller, "update the host")
         await house.updates.order(command)
         return done()
 
@@ -32,3 +32,15 @@ def order(command: Command) -> Callable[[House, Call], Awaitable[Response]]:
 async def update_status(house: House, _call: Call) -> Response:
     """GET /updates/status: an UpdateStatus."""
     return json(house.updates.status())
+
+
+async def report(house: House, _call: Call) -> Response:
+    """GET /sheltie/v1/updates: an UpdateReport."""
+    return json(await house.updates.report())
+
+
+async def rollback(house: House, call: Call) -> Response:
+    """POST /sheltie/v1/updates/rollback: boot next what ran before; an UpdateReport."""
+    callers.check_operate(call.caller, "update the host")
+    await house.updates.rollback()
+    return json(await house.updates.report())

@@ -45,12 +45,16 @@ class LockedError(ConflictError):
     http_status = 423
 
 
-def found(status: UpdateStatus, slots: Slots) -> UpdateStatus:
-    """Return `status` as it is by what the engine finds; only that outlives a reboot for sure."""
+def found(status: UpdateStatus, slots: Slots, *, at_start: bool = False) -> UpdateStatus:
+    """Return `status` as it is by what the engine finds; only that outlives a reboot for sure.
+
+    At a start a choice is dropped that failed meanwhile: a refresh may choose it again.
+    """
     following = slots.version(Standing.NEXT)
     staged = following or slots.version(Standing.STAGED)
     chosen = status.chosen_update
-    if chosen in {slots.running, slots.version(Standing.SET_ASIDE)}:
+    failed = slots.version(Standing.SET_ASIDE) if at_start else None
+    if chosen in {slots.running, failed}:
         chosen = None
     state = UpdateState.IDLE if chosen is None else UpdateState.AVAILABLE
     if staged is not None:

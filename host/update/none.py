@@ -6,7 +6,7 @@ from contract.errors import MachineError
 from contract.settings import Updates
 from contract.update import UpdateImage
 from host import release
-from host.update.seam import Slots
+from host.update.seam import Progress, Slots
 
 __all__ = ["NoEngine"]
 
@@ -29,7 +29,7 @@ class NoEngine:
         """Raise MachineError (UPDATE_NO_ENGINE)."""
         raise _none()
 
-    async def prepare(self, image: UpdateImage, settings: Updates) -> None:
+    async def prepare(self, image: UpdateImage, settings: Updates, progress: Progress) -> None:
         """Raise MachineError (UPDATE_NO_ENGINE)."""
         raise _none()
 

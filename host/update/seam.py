@@ -8,7 +8,7 @@ from typing import Protocol
 from contract.settings import Updates
 from contract.update import UpdateImage
 
-__all__ = ["Engine", "Other", "Slots", "Standing"]
+__all__ = ["Engine", "Other", "Progress", "Slots", "Standing"]
 
 
 class Standing(Enum):
@@ -22,10 +22,26 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """An image that does not run."""
+    """An image that does not run; of one that was set aside, why, when, and whether on request."""
 
     image: UpdateImage
     standing: Standing
+    why: str = ""
+    at: str = ""
+    requested: bool = False
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a command is: the file, and how many bytes of how many."""
+
+    file: str = ""
+    done: int = 0
+    total: int = 0
+
+    def tell(self, done: int, total: int) -> None:
+        """Note how far the file is."""
+        self.done, self.total = done, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +69,7 @@ class Engine(Protocol):
     async def available(self, settings: Updates) -> Sequence[UpdateImage]:
         """Return the images that are offered, of any version and in any order."""
 
-    async def prepare(self, image: UpdateImage, settings: Updates) -> None:
+    async def prepare(self, image: UpdateImage, settings: Updates, progress: Progress) -> None:
         """Put `image`, checked, where it does not run; the next boot is not into it."""
 
     async def activate(self, image: UpdateImage) -> None:

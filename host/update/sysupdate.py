@@ -9,7 +9,7 @@ boots next. All of that is told by the ESP's names and by what runs, so that it 
 import asyncio
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -27,26 +27,13 @@ from host.update.fetch import Source
 from host.update.manifest import Artifact
 from host.update.names import Uki, version_key
 from host.update.places import SIGNATURE, SUMS, Places
-from host.update.seam import Other, Slots, Standing
+from host.update.seam import Other, Progress, Slots, Standing
 from host.update.slot import Slot, interruptible
 
-__all__ = ["TRIES", "Progress", "Sysupdate"]
+__all__ = ["TRIES", "Sysupdate"]
 
 TRIES: Final = 3
 """Boots that a new image has to prove itself."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a download is: the file, and how many bytes of how many."""
-
-    file: str = ""
-    done: int = 0
-    total: int = 0
-
-    def tell(self, done: int, total: int) -> None:
-        """Note how far it is."""
-        self.done, self.total = done, total
 
 
 @dataclass
@@ -61,7 +48,6 @@ class Sysupdate:
     source: Callable[[], Source] = Source
     about: Callable[[], Mapping[str, str]] = release.read
     tries: int = TRIES
-    progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
         self._esp = Esp(self.places.esp, self.name)
@@ -89,7 +75,7 @@ class Sysupdate:
             await asyncio.to_thread(shutil.rmtree, judged, ignore_errors=True)
         return found
 
-    async def prepare(self, image: UpdateImage, settings: Updates) -> None:
+    async def prepare(self, image: UpdateImage, settings: Updates, progress: Progress) -> None:
         """Bring the files, have sysupdate write the slot, read it again, and keep the UKI ready."""
         slots = await self.slots()
         if not slots.proven:
@@ -103,18 +89,15 @@ class Sysupdate:
             raise ConflictError(f"version {image.version} runs", code="UPDATE_RUNS")
         offered = manifest.find(await self._judged(self.places.staging), image)
         self._sweep({offered.root.file, offered.verity.file, offered.uki.file})
-        try:
-            if not await self._slot.holds(offered, image.version):
-                for artifact in (offered.verity, offered.root):
-                    await self._bring(artifact, settings)
-                await self._clear(slots.running.version)
-                await self._slot.write(offered, image.version)
-            uki = await self._bring(offered.uki, settings)
+        if not await self._slot.holds(offered, image.version):
+            for artifact in (offered.verity, offered.root):
+                await self._bring(artifact, settings, progress)
             await self._clear(slots.running.version)
-            target = Uki(self.name, image.version)
-            await asyncio.to_thread(self._esp.put, uki, target, offered.uki.digest)
-        finally:
-            self.progress = Progress()
+            await self._slot.write(offered, image.version)
+        uki = await self._bring(offered.uki, settings, progress)
+        await self._clear(slots.running.version)
+        target = Uki(self.name, image.version)
+        await asyncio.to_thread(self._esp.put, uki, target, offered.uki.digest)
         notes.forget(self.places.notes, image.version)
         self._sweep(set())
 
@@ -142,7 +125,7 @@ class Sysupdate:
         own = next((uki for uki in seen if uki.version == running.version), None)
         first = seen[0].version if seen else running.version
         others = [
-            Other(structs.replace(running, version=uki.version), _standing(uki, first))
+            self._other(structs.replace(running, version=uki.version), _standing(uki, first))
             for uki in seen
             if uki.version != running.version
         ]
@@ -154,6 +137,12 @@ class Sysupdate:
         ]
         # Set aside by us while it runs (`left` is 0) is no trial.
         return Slots(running, others, proven=own is None or not own.left)
+
+    def _other(self, image: UpdateImage, standing: Standing) -> Other:
+        if standing is not Standing.SET_ASIDE:
+            return Other(image, standing)
+        note = notes.read(self.places.notes).get(image.version, notes.Note())
+        return Other(image, standing, note.why, note.at, note.requested)
 
     async def _activate_prepared(self, image: UpdateImage, slots: Slots) -> None:
         offered = manifest.find(await self._judged(self.places.staging), image)
@@ -240,10 +229,11 @@ class Sysupdate:
         await signature.check(place / SUMS, place / SIGNATURE, self.places.keyring)
         return manifest.parse(data.decode("utf-8", "replace"))
 
-    async def _bring(self, artifact: Artifact, settings: Updates) -> Path:
+    async def _bring(self, artifact: Artifact, settings: Updates, progress: Progress) -> Path:
         base = (settings.targets_base_url or "").rstrip("/") or _base(settings)
         source = self.source()
-        self.progress = progress = Progress(artifact.file)
+        progress.file = artifact.file
+        progress.tell(0, 0)
         return await interruptible(
             lambda stop: fetch.artifact(
                 source,

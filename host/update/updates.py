@@ -11,6 +11,7 @@ import msgspec
 
 from contract import durable, settings
 from contract.errors import ConflictError, FailedError, NotFoundError, SheltieError
+from contract.event import Event, UpdateEnded, cut
 from contract.update import (
     Command,
     CommandResult,
@@ -19,10 +20,11 @@ from contract.update import (
     UpdateState,
     UpdateStatus,
 )
+from contract.updatereport import SetAside, UpdateReport, Working
 from host.logline import event
 from host.update import machine
 from host.update.choice import Offer, offer
-from host.update.seam import Engine, Slots, Standing
+from host.update.seam import Engine, Progress, Slots, Standing
 
 __all__ = ["Updates"]
 
@@ -49,11 +51,16 @@ class Updates:
         wish: Callable[[], settings.Updates] = settings.Updates,
         file: Path | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        note: Callable[[Event], object] = lambda _event: None,
     ) -> None:
+        self._note = note
         self._engine, self._wish, self._file, self._now = engine, wish, file, now
         self._status = None if file is None else _load(file)
         self._busy = False
         self._work: asyncio.Task[None] | None = None
+        self._command: Command | None = None
+        self._progress = Progress()
+        self.problems: list[str] = []
 
     def status(self) -> UpdateStatus:
         """Return the status.
@@ -73,11 +80,12 @@ class Updates:
     async def begin(self) -> None:
         """Find out how things stand after a start of the daemon, or of the host."""
         try:
-            slots = await self._engine.slots()
+            slots = await self._seen()
         except SheltieError as error:
             _log.error(event("update-unknown", why=error.line()))
+            self.problems = [f"how updates stand is not known: {error.message}"]
             return
-        known = machine.found(self._status or UpdateStatus(), slots)
+        known = machine.found(self._status or UpdateStatus(), slots, at_start=True)
         if self._status is not None or known.update_state is not UpdateState.IDLE:
             self._keep(known)
 
@@ -104,6 +112,7 @@ class Updates:
                     "there is no other version to go back to", code="UPDATE_NO_OTHER"
                 )
             await self._engine.activate(former)
+            self._note(UpdateEnded("rollback", CommandStatus.SUCCESS, former.version))
             known = machine.found(self._status or UpdateStatus(), await self._slots())
             self._keep(known)
             _log.info(event("update", do="rollback", to=former.version))
@@ -139,9 +148,42 @@ class Updates:
             self._work.cancel()
             await asyncio.wait({self._work})
 
+    async def report(self) -> UpdateReport:
+        """Return how everything stands, also while a command is at work. Raises FailedError."""
+        slots = await self._slots()
+        following = slots.version(Standing.NEXT) or slots.running
+        former, prepared = slots.version(Standing.OLD), slots.version(Standing.STAGED)
+        working = None
+        if self._command is not None:
+            far = self._progress
+            working = Working(self._command, far.file, far.done, far.total)
+        return UpdateReport(
+            running=slots.running,
+            proven=slots.proven,
+            next=following.version,
+            previous=former.version if former else "",
+            prepared=prepared.version if prepared else "",
+            set_aside=[
+                SetAside(one.image.version, one.why, one.at, one.requested)
+                for one in slots.others
+                if one.standing is Standing.SET_ASIDE
+            ],
+            working=working,
+            status=self._status,
+        )
+
+    async def _seen(self) -> Slots:
+        slots = await self._engine.slots()
+        self.problems = [
+            f"version {one.image.version} failed and was given up: {one.why}"
+            for one in slots.others
+            if one.standing is Standing.SET_ASIDE and not one.requested
+        ]
+        return slots
+
     async def _slots(self) -> Slots:
         try:
-            return await self._engine.slots()
+            return await self._seen()
         except SheltieError as error:
             raise FailedError(
                 f"Update dispatcher failed: {error.line()}", code="UPDATE_FAILED"
@@ -149,14 +191,16 @@ class Updates:
 
     async def _do(self, command: Command) -> None:
         status = self._status or UpdateStatus()
+        self._command, self._progress = command, Progress()
         try:
             found, why = await self._try(status, command)
             outcome = CommandStatus.FAILED if why else CommandStatus.SUCCESS
             result = CommandResult(command, outcome, self._timestamp(), int(bool(why)), why)
             _log.info(event("update", do=command, result=outcome, why=why or "-"))
+            self._note(UpdateEnded(command, outcome, _version(status, command), cut(why)))
             self._keep(machine.end(status, result, found))
         finally:
-            self._busy = False
+            self._busy, self._command = False, None
 
     async def _try(self, status: UpdateStatus, command: Command) -> tuple[Offer | None, str]:
         """Return what was found, and what went wrong in one line."""
@@ -175,7 +219,7 @@ class Updates:
                 running = (await self._engine.slots()).running
                 return offer(await self._engine.available(wish), running, wish.version_lock)
             case Command.PREPARE, image, _ if image is not None:
-                await self._engine.prepare(image, self._wish())
+                await self._engine.prepare(image, self._wish(), self._progress)
             case Command.ACTIVATE, _, staged if staged is not None:
                 await self._engine.activate(staged.image)
             case Command.DEACTIVATE, _, _:
@@ -199,6 +243,13 @@ class Updates:
         except OSError as error:
             # Only a restart of the daemon would miss it.
             _log.error(event("unwritable", file=self._file, why=error.strerror))
+
+
+def _version(status: UpdateStatus, command: Command) -> str:
+    """Return the version that a command is about; that of a refresh is not known before."""
+    staged = status.staging_partition
+    image = status.chosen_update if command is Command.PREPARE else staged and staged.image
+    return image.version if image and command is not Command.REFRESH else ""
 
 
 def _load(file: Path) -> UpdateStatus | None:

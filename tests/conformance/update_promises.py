@@ -13,7 +13,7 @@ from contract.errors import SheltieError
 from contract.settings import Updates
 from contract.update import UpdateImage
 from host.update.choice import precedence
-from host.update.seam import Engine, Slots, Standing
+from host.update.seam import Engine, Progress, Slots, Standing
 
 __all__ = ["Bench", "UpdatePromises"]
 
@@ -51,7 +51,7 @@ class UpdatePromises:
         """After prepare the next boot is still into what runs; after activate it is not."""
         runs = await running(bench)
         new = await chosen(bench, "1.2.0")
-        await bench.engine.prepare(new, bench.settings)
+        await bench.engine.prepare(new, bench.settings, Progress())
         assert await bench.next_boot() == runs
         await bench.engine.activate(new)
 
@@ -61,7 +61,7 @@ class UpdatePromises:
     async def test_deactivating_keeps_what_was_prepared(self, bench: Bench) -> None:
         """Deactivate goes back, twice is fine, and the image can be activated again."""
         new = await chosen(bench, "1.1.0")
-        await bench.engine.prepare(new, bench.settings)
+        await bench.engine.prepare(new, bench.settings, Progress())
         await bench.engine.activate(new)
         for _ in range(2):
             await bench.engine.deactivate()
@@ -73,8 +73,8 @@ class UpdatePromises:
     async def test_preparing_another(self, bench: Bench) -> None:
         """Another image takes the first one's place, which then cannot be activated."""
         first, second = await chosen(bench, "1.1.0"), await chosen(bench, "1.2.0")
-        await bench.engine.prepare(first, bench.settings)
-        await bench.engine.prepare(second, bench.settings)
+        await bench.engine.prepare(first, bench.settings, Progress())
+        await bench.engine.prepare(second, bench.settings, Progress())
         with pytest.raises(SheltieError):
             await bench.engine.activate(first)
         assert await bench.next_boot() == await running(bench)
@@ -87,7 +87,7 @@ class UpdatePromises:
         runs = await running(bench)
         unknown = UpdateImage(runs.arch, "9.9.9", runs.variant)
         with pytest.raises(SheltieError):
-            await bench.engine.prepare(unknown, bench.settings)
+            await bench.engine.prepare(unknown, bench.settings, Progress())
         with pytest.raises(SheltieError):
             await bench.engine.activate(unknown)
 
@@ -97,7 +97,7 @@ class UpdatePromises:
         """What is prepared, and what boots next, is seen in the slots."""
         new = await chosen(bench, "1.1.0")
         seen = [await bench.engine.slots()]
-        await bench.engine.prepare(new, bench.settings)
+        await bench.engine.prepare(new, bench.settings, Progress())
         seen.append(await bench.engine.slots())
         await bench.engine.activate(new)
         seen.append(await bench.engine.slots())

@@ -35,6 +35,8 @@ CODES = {
     "settings.changed",
     "settings.found",
     "settings.recovered",
+    "update.ended",
+    "update.failed",
 }
 
 

@@ -20,7 +20,13 @@ sys.exit(status)
 
 
 @pytest.mark.parametrize(
-    "argv", [["control", "--version"], ["control", "--help"], ["enable-admin-container", "--help"]]
+    "argv",
+    [
+        ["control", "--version"],
+        ["control", "--help"],
+        ["enable-admin-container", "--help"],
+        ["control", "update", "--help"],
+    ],
 )
 def test_help_and_version_import_nothing_heavy(argv: list[str]) -> None:
     """`--help` costs the parser alone."""

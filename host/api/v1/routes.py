@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
-from host.api import about
+from host.api import about, actions
 from host.api.message import Call, Response, Stream
 from host.api.v1 import changes, containers, events, generations, metrics
 from host.house import House
@@ -29,6 +29,8 @@ _ROUTES: Final[dict[str, Callable[..., Any]]] = {
     "DELETE settings": changes.delete,
     "POST commit_and_apply": changes.commit_and_apply,
     "GET metrics": metrics.show,
+    "GET updates": actions.report,
+    "POST updates/rollback": actions.rollback,
 }
 
 

@@ -12,6 +12,8 @@ import pytest
 from host import wanted
 from host.api.limits import Limits
 from host.api.listener import Listener
+from host.audit.sink import MemorySink
+from host.audit.trail import Trail
 from host.callers import HOST, Caller
 from host.house import House
 from host.policy import OURS, STOCK, Policy
@@ -127,13 +129,15 @@ async def site(limits: Limits, policy: Policy) -> AsyncIterator[Site]:
     directory = Path(tempfile.mkdtemp(prefix="api-", dir="/tmp"))
     containers, doors, engine = LocalContainers(), NotedDoors(), TwinEngine()
     transactions = Transactions(MemoryStore())
-    updates = Updates(engine, lambda: wanted.updates(transactions.live))
+    audit = Trail(MemorySink())
+    updates = Updates(engine, lambda: wanted.updates(transactions.live), note=audit.note)
     house = House(
         transactions,
         containers,
         doors,
         os_info=lambda: OS,
         updates=updates,
+        audit=audit,
         log_of=lambda name: directory / f"{name}.log",
         policy=policy,
     )

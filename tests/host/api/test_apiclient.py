@@ -246,7 +246,7 @@ async def test_wrong_command_lines(site: Site, words: list[str]) -> None:
 async def test_containers_are_refused(site: Site) -> None:
     """What the callers' table refuses comes out as the host's line."""
     for words in (["update", "check"], ["reboot"]):
-        status, _, err = await apiclient(site, *words, who="control")
+        status, _, err = await apiclient(site, *words, who="admin")
         assert (status, "Status 403 when POSTing" in err) == (1, True)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from contract.errors import SheltieError
 from contract.settings import Updates
 from dev import kernel
-from host.update.seam import Standing
+from host.update.seam import Progress, Standing
 from tests.host.update.disk import Attached, image
 
 MEGABYTES = {"esp": 0.1, "updates": 18}
@@ -31,13 +31,13 @@ async def main(what: str, place: Path, url: str) -> None:
     engine = Attached(place).engine()
     await engine.available(settings)
     try:
-        await engine.prepare(new, settings)
+        await engine.prepare(new, settings, Progress())
     except SheltieError as error:
         say(error.code)
     slots = await engine.slots()
     say("something" if slots.others else slots.running.version)
     kernel.mount("none", str(small), flags=kernel.MS_REMOUNT, data="size=64m,mode=0700")
-    await engine.prepare(new, settings)
+    await engine.prepare(new, settings, Progress())
     await engine.activate(new)
     is_next = (await engine.slots()).version(Standing.NEXT) == new
     say("retried", "NEXT" if is_next else "not next")

@@ -12,11 +12,13 @@ from contract.update import (
     CommandResult,
     CommandStatus,
     Partition,
+    UpdateImage,
     UpdateState,
     UpdateStatus,
 )
 from host.update import machine
 from host.update.choice import Offer, offer, precedence
+from host.update.seam import Other, Slots, Standing
 from tests.host.update.twin import image
 
 RUNNING = image("1.0.0")
@@ -189,3 +191,47 @@ def test_precedence() -> None:
     assert precedence("1.0.0+a") == precedence("1.0.0+b")
     with pytest.raises(ValueError, match="no semantic version"):
         precedence("1.0")
+
+
+OLDER = image("0.9.0")
+STANDING = [
+    ([], S.IDLE, None),
+    ([(NEW, Standing.STAGED)], S.STAGED, NEW),
+    ([(NEW, Standing.NEXT)], S.READY, NEW),
+    ([(OLDER, Standing.OLD)], S.IDLE, None),
+    ([(OLDER, Standing.NEXT)], S.READY, OLDER),
+    ([(NEW, Standing.SET_ASIDE)], S.IDLE, None),
+    ([(OLDER, Standing.OLD), (NEW, Standing.STAGED)], S.STAGED, NEW),
+]
+
+
+@pytest.mark.parametrize(("others", "state", "staged"), STANDING, ids=str)
+@pytest.mark.parametrize(
+    "before", [UpdateStatus(), *WAYS.values()], ids=lambda one: one.update_state
+)
+def test_what_is_found(
+    others: list[tuple[UpdateImage, Standing]],
+    state: UpdateState,
+    staged: UpdateImage | None,
+    before: UpdateStatus,
+) -> None:
+    """Whatever was remembered, what the engine finds counts; a choice stays while it is one."""
+    slots = Slots(RUNNING, [Other(one, standing) for one, standing in others])
+    status = machine.found(before, slots, at_start=True)
+    failed = (NEW, Standing.SET_ASIDE) in others
+    chosen = None if failed else before.chosen_update
+    is_free = state is S.IDLE and chosen is not None
+
+    assert status.update_state is (S.AVAILABLE if is_free else state)
+    assert status.staging_partition == (staged and Partition(staged, next_to_boot=state is S.READY))
+    assert status.active_partition == Partition(RUNNING, next_to_boot=state is not S.READY)
+    assert status.chosen_update == chosen
+    assert status.most_recent_command == before.most_recent_command
+
+
+def test_an_update_that_runs_is_chosen_no_more() -> None:
+    """After the reboot into it nothing is to be done."""
+    status = machine.found(WAYS[S.READY], Slots(NEW, [Other(RUNNING, Standing.OLD)]))
+
+    assert (status.update_state, status.chosen_update) == (S.IDLE, None)
+    assert status.active_partition == Partition(NEW, next_to_boot=True)

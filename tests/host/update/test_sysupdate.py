@@ -16,7 +16,7 @@ import pytest
 from contract.errors import ConflictError, FailedError, NotFoundError, RefusedError, SheltieError
 from contract.settings import Updates
 from host.update import firmware
-from host.update.seam import Standing
+from host.update.seam import Progress, Standing
 from tests.host.update.disk import ROOT_BYTES, UKI_BYTES, Bench, Key, image, publish
 from tests.host.update.server import Server
 from tests.host.update.test_firmware import program
@@ -39,7 +39,7 @@ async def prepared(bench: Bench) -> None:
     """Go as far as that 1.1.0 lies in the other slot."""
     engine = bench.engine()
     await engine.available(bench.settings)
-    await engine.prepare(NEW, bench.settings)
+    await engine.prepare(NEW, bench.settings, Progress())
 
 
 async def standing(bench: Bench, version: str = "1.1.0") -> Standing | None:
@@ -146,7 +146,7 @@ async def test_rollback_lasts_and_blocks_no_later_update(bench: Bench, key: Key)
     publish(bench.server.place, "1.2.0", key)
     engine = bench.engine()
     await engine.available(bench.settings)
-    await engine.prepare(image("1.2.0"), bench.settings)
+    await engine.prepare(image("1.2.0"), bench.settings, Progress())
     await engine.activate(image("1.2.0"))
 
     assert bench.boots() == "1.2.0"
@@ -159,7 +159,7 @@ async def test_an_older_version_on_purpose(bench: Bench, key: Key) -> None:
     publish(bench.server.place, "0.9.0", key)
     engine = bench.engine()
     await engine.available(bench.settings)
-    await engine.prepare(image("0.9.0"), bench.settings)
+    await engine.prepare(image("0.9.0"), bench.settings, Progress())
     await engine.activate(image("0.9.0"))
 
     assert [bench.boots() for _ in range(4)] == ["0.9.0", "0.9.0", "0.9.0", "1.0.0"]
@@ -174,7 +174,7 @@ async def test_the_fall_back_of_a_trial_is_not_overwritten(bench: Bench, key: Ke
     engine = bench.engine()
     await engine.available(bench.settings)
     with pytest.raises(ConflictError, match=r"^version 1\.1\.0 is still being tried") as caught:
-        await engine.prepare(image("1.2.0"), bench.settings)
+        await engine.prepare(image("1.2.0"), bench.settings, Progress())
 
     assert caught.value.code == "UPDATE_UNPROVEN"
     assert bench.labels() == BOTH
@@ -303,7 +303,7 @@ async def test_a_version_that_is_not_offered(bench: Bench) -> None:
     engine = bench.engine()
     await engine.available(bench.settings)
     with pytest.raises(NotFoundError, match="is not on offer any more"):
-        await engine.prepare(image("7.0.0"), bench.settings)
+        await engine.prepare(image("7.0.0"), bench.settings, Progress())
     with pytest.raises(NotFoundError, match="is not prepared"):
         await engine.activate(NEW)
 
@@ -378,7 +378,7 @@ async def test_cancelled(bench: Bench) -> None:
     engine = bench.engine()
     await engine.available(bench.settings)
     bench.server.gate.clear()
-    task = asyncio.create_task(engine.prepare(NEW, bench.settings))
+    task = asyncio.create_task(engine.prepare(NEW, bench.settings, Progress()))
     await asyncio.to_thread(bench.server.reached.wait, 60)
     task.cancel()
     bench.server.gate.set()

@@ -11,6 +11,7 @@ from contract.settings import Updates as Settings
 from contract.update import Command, CommandStatus, Partition, UpdateImage, UpdateState
 from host.update.machine import LockedError
 from host.update.none import NoEngine
+from host.update.seam import Standing
 from host.update.updates import Updates
 from tests.host.update.twin import TwinEngine, image
 
@@ -157,3 +158,35 @@ async def test_a_host_without_an_engine() -> None:
     )
     assert status.most_recent_command is not None
     assert "this host has no update engine" in (status.most_recent_command.stderr or "")
+
+
+async def test_a_reboot(tmp_path: Path) -> None:
+    """What is kept and what the engine finds together are the status after a boot."""
+    file = tmp_path / "updates.json"
+    engine = TwinEngine("1.0.0", ["1.1.0"])
+    first = Updates(engine, file=file)
+    for command in (Command.REFRESH, Command.PREPARE, Command.ACTIVATE):
+        await done(first, command)
+    booted = TwinEngine("1.1.0")
+    booted.other, booted.standing = image("1.0.0"), Standing.OLD
+    second = Updates(booted, file=file)
+    await second.begin()
+    status = second.status()
+
+    assert (status.update_state, status.chosen_update) == (UpdateState.IDLE, None)
+    assert status.active_partition == Partition(image("1.1.0"), next_to_boot=True)
+    assert status.most_recent_command == first.status().most_recent_command
+
+
+async def test_a_lost_file_costs_no_more_than_the_last_command(tmp_path: Path) -> None:
+    """That an update is prepared, or next, is found without it; on a fresh host there is nothing."""
+    engine = TwinEngine("1.0.0", ["1.1.0"])
+    fresh = Updates(engine, file=tmp_path / "one")
+    await fresh.begin()
+    with pytest.raises(NotFoundError):
+        fresh.status()
+    engine.other, engine.standing = image("1.1.0"), Standing.STAGED
+    found = Updates(engine, file=tmp_path / "two")
+    await found.begin()
+
+    assert found.status().update_state is UpdateState.STAGED

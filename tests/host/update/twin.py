@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contract.errors import FailedError, SheltieError
 from contract.settings import Updates
 from contract.update import UpdateImage
-from host.update.seam import Other, Slots, Standing
+from host.update.seam import Other, Progress, Slots, Standing
 
 __all__ = ["TwinEngine", "image"]
 
@@ -25,10 +25,13 @@ class TwinEngine:
         self.refuse: list[SheltieError] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.reached = asyncio.Event()
         self.calls: list[str] = []
         self._running = image(running)
         self.other: UpdateImage | None = None
         self.standing = Standing.STAGED
+        self.why = ""
+        self.refuse_prepare = ""
         self.next = self._running
 
     async def slots(self) -> Slots:
@@ -36,7 +39,7 @@ class TwinEngine:
         if self.other is None:
             return Slots(self._running)
         standing = Standing.NEXT if self.next == self.other else self.standing
-        return Slots(self._running, [Other(self.other, standing)])
+        return Slots(self._running, [Other(self.other, standing, self.why)])
 
     async def available(self, settings: Updates) -> Sequence[UpdateImage]:
         """Return what is offered."""
@@ -44,10 +47,14 @@ class TwinEngine:
         await self._call("available")
         return self.offered
 
-    async def prepare(self, image: UpdateImage, settings: Updates) -> None:
+    async def prepare(self, image: UpdateImage, settings: Updates, progress: Progress) -> None:
         """Write the other slot; it holds nothing while that lasts."""
         self.other, self.next = None, self._running
+        progress.file = f"{image.version}.root"
+        progress.tell(30, 60)
         await self._call("prepare")
+        if self.refuse_prepare:
+            raise FailedError(self.refuse_prepare, code="TWIN")
         if image not in self.offered:
             raise FailedError(f"{image.version} is not offered", code="UPDATE_GONE")
         self.other, self.standing = image, Standing.STAGED
@@ -70,6 +77,7 @@ class TwinEngine:
 
     async def _call(self, name: str) -> None:
         self.calls.append(name)
+        self.reached.set()
         await self.gate.wait()
         if self.refuse:
             raise self.refuse.pop(0)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from contract.settings import Updates
+from host.update.seam import Progress
 from tests.host.update.disk import Attached, image
 
 
@@ -15,7 +16,7 @@ async def main(place: Path, url: str) -> None:
     sys.stdout.write("begin\n")
     sys.stdout.flush()
     await engine.available(settings)
-    await engine.prepare(new, settings)
+    await engine.prepare(new, settings, Progress())
     await engine.activate(new)
 
 
