@@ -14,7 +14,7 @@ from contract.errors import SheltieError
 from host.logline import event
 from host.store.transactions import utc_now
 
-__all__ = ["SILENT", "Note", "forget", "put", "read", "tell"]
+__all__ = ["SILENT", "Note", "forget", "put", "read"]
 
 FILE_MAX: Final = 1 << 20
 VERSION: Final = 1
@@ -26,12 +26,11 @@ _log = logging.getLogger("host.update")
 
 
 class Note(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`requested` where an operator set the version aside; `told` once the audit has it."""
+    """`requested` where an operator set the version aside."""
 
     why: str = SILENT
     at: str = ""
     requested: bool = False
-    told: bool = False
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,13 +54,6 @@ def put(file: Path, version: str, why: str, *, requested: bool = False) -> None:
     """Note why a version is set aside, in place of what was noted before."""
     note = Note(" ".join(why.split())[:WHY_MAX], utc_now(), requested)
     _write(file, {**read(file), version: note})
-
-
-def tell(file: Path, version: str) -> None:
-    """Note that the audit has it."""
-    notes = read(file)
-    told = msgspec.structs.replace(notes.get(version, Note(at=utc_now())), told=True)
-    _write(file, {**notes, version: told})
 
 
 def forget(file: Path, version: str) -> None:

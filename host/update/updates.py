@@ -11,7 +11,7 @@ import msgspec
 
 from contract import durable, settings
 from contract.errors import ConflictError, FailedError, NotFoundError, SheltieError
-from contract.event import Event, UpdateEnded, cut
+from contract.event import Event, UpdateEnded, UpdateFailed, cut
 from contract.update import (
     Command,
     CommandResult,
@@ -24,7 +24,7 @@ from contract.updatereport import SetAside, UpdateReport, Working
 from host.logline import event
 from host.update import machine
 from host.update.choice import Offer, offer
-from host.update.seam import Engine, Progress, Slots, Standing
+from host.update.seam import Engine, Other, Progress, Slots, Standing
 
 __all__ = ["Updates"]
 
@@ -37,6 +37,7 @@ _log = logging.getLogger("host.update")
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     version: int
     status: UpdateStatus
+    told: list[str] = []  # failed versions that the audit has
 
 
 class Updates:
@@ -55,7 +56,9 @@ class Updates:
     ) -> None:
         self._note = note
         self._engine, self._wish, self._file, self._now = engine, wish, file, now
-        self._status = None if file is None else _load(file)
+        kept = None if file is None else _load(file)
+        self._status: UpdateStatus | None = kept.status if kept else None
+        self._told = kept.told if kept else []
         self._busy = False
         self._work: asyncio.Task[None] | None = None
         self._command: Command | None = None
@@ -86,7 +89,12 @@ class Updates:
             self.problems = [f"how updates stand is not known: {error.message}"]
             return
         known = machine.found(self._status or UpdateStatus(), slots, at_start=True)
-        if self._status is not None or known.update_state is not UpdateState.IDLE:
+        failed = [one for one in slots.others if _failed(one)]
+        for one in failed:
+            if one.image.version not in self._told:
+                self._note(UpdateFailed(one.image.version, cut(one.why)))
+        self._told = [one.image.version for one in failed]
+        if failed or self._status is not None or known.update_state is not UpdateState.IDLE:
             self._keep(known)
 
     async def rollback(self) -> UpdateImage:
@@ -177,7 +185,7 @@ class Updates:
         self.problems = [
             f"version {one.image.version} failed and was given up: {one.why}"
             for one in slots.others
-            if one.standing is Standing.SET_ASIDE and not one.requested
+            if _failed(one)
         ]
         return slots
 
@@ -198,6 +206,8 @@ class Updates:
             result = CommandResult(command, outcome, self._timestamp(), int(bool(why)), why)
             _log.info(event("update", do=command, result=outcome, why=why or "-"))
             self._note(UpdateEnded(command, outcome, _version(status, command), cut(why)))
+            if command is Command.ACTIVATE and not why:  # it is tried: a failure is news again
+                self._told = []
             self._keep(machine.end(status, result, found))
         finally:
             self._busy, self._command = False, None
@@ -239,10 +249,14 @@ class Updates:
         if self._file is None:
             return
         try:
-            durable.write_file(self._file, msgspec.json.encode(_File(VERSION, status)))
+            durable.write_file(self._file, msgspec.json.encode(_File(VERSION, status, self._told)))
         except OSError as error:
             # Only a restart of the daemon would miss it.
             _log.error(event("unwritable", file=self._file, why=error.strerror))
+
+
+def _failed(one: Other) -> bool:
+    return one.standing is Standing.SET_ASIDE and not one.requested
 
 
 def _version(status: UpdateStatus, command: Command) -> str:
@@ -252,7 +266,7 @@ def _version(status: UpdateStatus, command: Command) -> str:
     return image.version if image and command is not Command.REFRESH else ""
 
 
-def _load(file: Path) -> UpdateStatus | None:
+def _load(file: Path) -> _File | None:
     """Return the status that another daemon kept; a lost one is found again by a refresh."""
     try:
         kept = msgspec.json.decode(durable.read_file(file, FILE_MAX), type=_File)
@@ -261,7 +275,7 @@ def _load(file: Path) -> UpdateStatus | None:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, SheltieError) as error:
         _log.warning(event("unreadable", file=file, why=error))
         return None
-    return kept.status if kept.version == VERSION else None
+    return kept if kept.version == VERSION else None
 
 
 def _rfc3339(time: datetime) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from contract.errors import FailedError, NotFoundError
+from contract.event import Event, UpdateFailed
 from contract.settings import Updates as Settings
 from contract.update import Command, CommandStatus, Partition, UpdateImage, UpdateState
 from host.update.machine import LockedError
@@ -179,7 +180,7 @@ async def test_a_reboot(tmp_path: Path) -> None:
 
 
 async def test_a_lost_file_costs_no_more_than_the_last_command(tmp_path: Path) -> None:
-    """That an update is prepared, or next, is found without it; on a fresh host there is nothing."""
+    """That an update is prepared is found without it; on a fresh host there is nothing."""
     engine = TwinEngine("1.0.0", ["1.1.0"])
     fresh = Updates(engine, file=tmp_path / "one")
     await fresh.begin()
@@ -190,3 +191,24 @@ async def test_a_lost_file_costs_no_more_than_the_last_command(tmp_path: Path) -
     await found.begin()
 
     assert found.status().update_state is UpdateState.STAGED
+
+
+async def test_a_fall_back_is_told_once(tmp_path: Path) -> None:
+    """The audit names the version that failed and why, not at each start; after a retry again."""
+    file, noted = tmp_path / "updates.json", list[Event]()
+    engine = TwinEngine("1.0.0", ["1.1.0"])
+    engine.other, engine.standing, engine.why = image("1.1.0"), Standing.SET_ASIDE, "it hangs"
+    await Updates(engine, file=file, note=noted.append).begin()
+    updates = Updates(engine, file=file, note=noted.append)
+    await updates.begin()
+    assert noted == [UpdateFailed("1.1.0", "it hangs")]
+    assert updates.problems == ["version 1.1.0 failed and was given up: it hangs"]
+    for command in (Command.REFRESH, Command.PREPARE, Command.ACTIVATE):
+        await done(updates, command)
+    engine.next, engine.standing = image("1.0.0"), Standing.SET_ASIDE
+    await Updates(engine, file=file, note=noted.append).begin()
+
+    assert [one for one in noted if isinstance(one, UpdateFailed)] == [
+        UpdateFailed("1.1.0", "it hangs"),
+        UpdateFailed("1.1.0", "it hangs"),
+    ]
