@@ -32,6 +32,7 @@ __all__ = [
     "ImagePulled",
     "ImageReady",
     "ImageRemoved",
+    "RebootDeferred",
     "Refused",
     "SettingsChanged",
     "SettingsFound",
@@ -293,6 +294,13 @@ class UpdateFailed(_Event, frozen=True, tag="update.failed"):
     why: str
 
 
+class RebootDeferred(_Event, frozen=True, tag="reboot.deferred"):
+    """A reboot was ordered, and waits up to `seconds` for those who are in admin."""
+
+    sessions: int
+    seconds: int
+
+
 Event = (
     DaemonStarted
     | DaemonEnded
@@ -319,6 +327,7 @@ Event = (
     | AuditDropped
     | UpdateEnded
     | UpdateFailed
+    | RebootDeferred
 )
 
 

@@ -136,13 +136,14 @@ class PemCertificate(_Part, frozen=True):
 
 
 class Updates(_Part, frozen=True):
-    """`settings.updates`."""
+    """`settings.updates`. `reboot_wait` is ours: seconds for which a reboot waits for sessions."""
 
     metadata_base_url: str | None = None
     targets_base_url: str | None = None
     seed: _U32 | None = None
     version_lock: str | None = None
     ignore_waves: bool | None = None
+    reboot_wait: Annotated[int, msgspec.Meta(ge=0, le=86400)] | None = None
 
     def __post_init__(self) -> None:
         values.each(_one(self.metadata_base_url), values.check_url, "metadata-base-url")

@@ -9,7 +9,7 @@ import msgspec
 
 from contract.update import Command, UpdateImage, UpdateStatus
 
-__all__ = ["REPORT_URI", "ROLLBACK_URI", "SetAside", "UpdateReport", "Working"]
+__all__ = ["REPORT_URI", "ROLLBACK_URI", "SetAside", "UpdateReport", "Waiting", "Working"]
 
 REPORT_URI: Final = "/sheltie/v1/updates"
 ROLLBACK_URI: Final = "/sheltie/v1/updates/rollback"
@@ -33,6 +33,13 @@ class Working(msgspec.Struct, frozen=True, omit_defaults=True):
     total: int = 0
 
 
+class Waiting(msgspec.Struct, frozen=True):
+    """A reboot that waits for who is in admin, until that time (RFC 3339) at the latest."""
+
+    sessions: int
+    until: str
+
+
 class UpdateReport(msgspec.Struct, frozen=True, omit_defaults=True):
     """The whole answer. `proven` is false while the running version is on trial.
 
@@ -47,4 +54,5 @@ class UpdateReport(msgspec.Struct, frozen=True, omit_defaults=True):
     prepared: str = ""
     set_aside: list[SetAside] = []
     working: Working | None = None
+    reboot: Waiting | None = None
     status: UpdateStatus | None = None

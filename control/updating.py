@@ -157,6 +157,8 @@ def _reported(report: UpdateReport) -> Iterator[Row]:
         word = "note" if one.requested else "problem"
         what = "was set aside" if one.requested else "FAILED"
         yield word, f"{one.version} {what}: {one.why}"
+    if wait := report.reboot:
+        yield "reboot", f"waits for {wait.sessions} in admin, until {wait.until} at the latest"
     if working := report.working:
         far = f", {working.file}, {working.done} of {working.total} bytes" if working.total else ""
         yield "working", f"{working.command}{far}"

@@ -26,6 +26,7 @@ from contract.errors import RefusedError, UsageError
 from contract.userdata import plain_keys
 
 __all__ = [
+    "ADMIN",
     "ADMIN_ENABLED",
     "ADMIN_USER_DATA",
     "HOST",

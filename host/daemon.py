@@ -9,11 +9,12 @@ import os
 import signal
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import contract
 from contract.event import DaemonEnded, DaemonStarted
-from host import reboot, recovery, release, updating, wanted
+from host import reboot, recovery, release, sessions, updating, wanted
 from host.api.limits import Limits
 from host.api.listener import ContainerDoors, Listener
 from host.audit import changes
@@ -150,6 +151,7 @@ async def _answer(
         reboot_command=options.reboot_command,
         audit=audit,
         system=image.read,
+        sessions=partial(sessions.count, containers),
         log_of=lambda name: Files.of(places.state, places.run, name).log,
         policy=options.policy,
     )
@@ -175,7 +177,7 @@ async def _answer(
     finally:
         if not ground.is_well_again:
             options.manager.tell("STOPPING=1")
-        await asyncio.gather(own.hang_up(), doors.close(), updates.close())
+        await asyncio.gather(own.hang_up(), doors.close(), updates.close(), house.reboots.close())
         house.calls.close()
         stay = "stopped" if house.stop_containers else "stay"
         audit.note(DaemonEnded(stay))

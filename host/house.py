@@ -2,24 +2,28 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import structs
 
 import contract
 from contract import keyline
 from contract.errors import NotFoundError
 from contract.rpc import KeyShown
 from contract.status import DoorStatus, HandedKey, HostStatus, SystemStatus
+from contract.updatereport import UpdateReport
 from host import reboot, release, wanted
 from host.audit import changes
 from host.audit.calls import Calls
 from host.audit.sink import MemorySink
 from host.audit.trail import Trail
-from host.callers import ADMIN_ENABLED, Caller
+from host.callers import ADMIN, ADMIN_ENABLED, Caller
 from host.desired import Containers, Desired
 from host.policy import OURS, Policy
+from host.rebooting import WAIT_SECONDS, Reboots
 from host.store.state import Handed
 from host.store.transactions import Change, Transactions, utc_now
 from host.update.none import NoEngine
@@ -45,6 +49,10 @@ class Doors(Protocol):
         """Have a socket for each of these containers, and for no other."""
 
 
+async def _nobody() -> int:
+    return 0
+
+
 def _no_log(name: str) -> Path:
     raise NotFoundError(f"there is no log of container '{name}'", code="LOG_MISSING")
 
@@ -55,7 +63,8 @@ class House:
 
     `ending` is set when the daemon is to end, `stop_containers` when they end with it. `audit` is
     in memory where none is given. `log_of` tells where a container's log lies. `answers` counts
-    answers by caller and status, `streams` those under way by caller.
+    answers by caller and status, `streams` those under way by caller, `terminals` execs with one by
+    container. `sessions` counts who is in admin by SSH.
     """
 
     transactions: Transactions
@@ -73,14 +82,19 @@ class House:
     policy: Policy = OURS
     medium: Medium | None = None
     system: Callable[[], SystemStatus | None] = lambda: None
+    sessions: Callable[[], Awaitable[int]] = _nobody
     stop_containers: bool = False
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     streams: Counter[str] = field(default_factory=Counter)
+    terminals: Counter[str] = field(default_factory=Counter)
     ending: asyncio.Event = field(default_factory=asyncio.Event)
     _applied: dict[str, Desired] = field(default_factory=dict)
     _applying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
+        self.reboots = Reboots(
+            lambda: self.reboot_command, self._in_admin, self._reboot_wait, self.audit.note
+        )
         self.calls = Calls(self.audit.note)
         self.transactions.tell = self._committed
 
@@ -96,6 +110,7 @@ class House:
         return [
             *(*self.problems, *self.containers.problems, *kept),
             *(*self.transactions.problems, *self.audit.problems, *self.updates.problems),
+            *self.reboots.problems,
         ]
 
     async def apply(self, names: Iterable[str] | None = None) -> set[str]:
@@ -135,6 +150,18 @@ class House:
             audit=self.audit.status(),
             system=self.system(),
         )
+
+    async def update_report(self) -> UpdateReport:
+        """Return how updates of the host stand, and whether a reboot waits. Raises FailedError."""
+        return structs.replace(await self.updates.report(), reboot=self.reboots.waiting)
+
+    async def _in_admin(self) -> int:
+        return self.terminals[ADMIN] + await self.sessions()
+
+    def _reboot_wait(self) -> float:
+        """Return for how many seconds a reboot waits; upstream's does not."""
+        given = wanted.updates(self.transactions.live).reboot_wait
+        return (WAIT_SECONDS if given is None else given) if self.policy.extensions else 0
 
     def _written(self, wish: Desired) -> Desired:
         """Count the writes that concern a container, where each of them restarts it."""

@@ -6,15 +6,14 @@ from contract.update import Command
 from host import callers
 from host.api.message import Call, Response, done, json
 from host.house import House
-from host.reboot import reboot as reboot_host
 
 __all__ = ["order", "reboot", "report", "rollback", "update_status"]
 
 
 async def reboot(house: House, call: Call) -> Response:
-    """POST /actions/reboot: run the configured command."""
+    """POST /actions/reboot: run the configured command, once nobody is in admin."""
     callers.check_operate(call.caller, "reboot the host")
-    await reboot_host(house.reboot_command)
+    await house.reboots.order()
     return done()
 
 
@@ -36,11 +35,11 @@ async def update_status(house: House, _call: Call) -> Response:
 
 async def report(house: House, _call: Call) -> Response:
     """GET /sheltie/v1/updates: an UpdateReport."""
-    return json(await house.updates.report())
+    return json(await house.update_report())
 
 
 async def rollback(house: House, call: Call) -> Response:
     """POST /sheltie/v1/updates/rollback: boot next what ran before; an UpdateReport."""
     callers.check_operate(call.caller, "update the host")
     await house.updates.rollback()
-    return json(await house.updates.report())
+    return json(await house.update_report())

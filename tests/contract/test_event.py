@@ -31,6 +31,7 @@ CODES = {
     "image.pulled",
     "image.ready",
     "image.removed",
+    "reboot.deferred",
     "refused",
     "settings.changed",
     "settings.found",

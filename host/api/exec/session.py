@@ -80,6 +80,7 @@ class Session:
         self._who = who(self.call.caller, self.call.peer)
         self._target = ""
         self._started = 0
+        self._has_terminal = False
 
     async def run(self) -> None:
         """Talk until process or client end; whichever does, the other is not left behind."""
@@ -96,6 +97,7 @@ class Session:
         finally:
             if self._process is not None:
                 await self._process.end()
+                self.house.terminals[self._target] -= self._has_terminal
             self._note_end(outcome)
         if isinstance(outcome, ClosingError):
             await self.channel.close(outcome.code, outcome.reason)
@@ -179,6 +181,8 @@ class Session:
             self._note("exec-failed", request, why=why)
             raise ClosingError(1011, f"failed to spawn process: {why}") from error
         self._process = process
+        self.house.terminals[request.target] += request.tty
+        self._has_terminal = request.tty
         os.set_blocking(process.output, False)
         if process.input >= 0:
             os.set_blocking(process.input, False)

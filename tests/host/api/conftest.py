@@ -152,6 +152,7 @@ async def site(limits: Limits, policy: Policy) -> AsyncIterator[Site]:
         await client.closed()
     for listener in site.listeners.values():
         await listener.hang_up()
+    await house.reboots.close()
     await updates.close()
     left = [process for process in containers.processes if not process.ended]
     shutil.rmtree(directory)
