@@ -51,10 +51,20 @@ AGENT_WANTED = b"[Unit]\nWants=probe.service\n"
 
 @dataclass(frozen=True, slots=True)
 class Booted:
-    """A virtual machine that runs; `pid` is QEMU's."""
+    """A virtual machine that runs, and QEMU's process."""
 
     machine: Machine
-    pid: int
+    process: "subprocess.Popen[bytes]"
+
+    @property
+    def pid(self) -> int:
+        """QEMU's."""
+        return self.process.pid
+
+    def end(self) -> None:
+        """Take its power away. Idempotent."""
+        self.process.kill()
+        self.process.wait()
 
     @property
     def port(self) -> Port:
@@ -109,7 +119,7 @@ def boot(machine: Machine, seconds: float = BOOT_SECONDS) -> Booted:
     try:
         deadline = time.monotonic() + seconds
         qemu.wait_until(machine, process, machine.port.exists, "its port is not there", seconds)
-        booted = Booted(machine, process.pid)
+        booted = Booted(machine, process)
         booted.port.hello(deadline - time.monotonic())
     except BaseException:
         process.kill()

@@ -98,7 +98,7 @@ class Host:
 
     def cut_power(self) -> str:
         """Kill QEMU, start it again on the same disk, and return the version that boots."""
-        qemu.end(self.booted.pid, self.booted.machine)
+        self.booted.end()
         self.booted.machine.port.unlink(missing_ok=True)
         self.booted = vm.boot(self.booted.machine, BOOT_SECONDS)
         return self.run("sh", "-c", ". /etc/os-release; echo $IMAGE_VERSION").strip()
@@ -127,7 +127,7 @@ def host(
     host = Host(vm.boot(machine, BOOT_SECONDS), image.about["version"])
     host.booted.wait_for_container("control", BOOT_SECONDS)
     yield host
-    qemu.end(host.booted.pid, machine)
+    host.booted.end()
 
 
 def test_a_bad_version_gives_way_to_the_old_one(host: Host) -> None:
