@@ -28,6 +28,8 @@ __all__ = [
     "Event",
     "ExecEnded",
     "ExecStarted",
+    "HostTouched",
+    "HostVerified",
     "ImageFailed",
     "ImagePulled",
     "ImageReady",
@@ -301,6 +303,18 @@ class RebootDeferred(_Event, frozen=True, tag="reboot.deferred"):
     seconds: int
 
 
+class HostTouched(_Event, frozen=True, tag="host.touched"):
+    """Somebody could be root on the host, for the first time since its image was booted."""
+
+    by: str
+
+
+class HostVerified(_Event, frozen=True, tag="host.verified"):
+    """A verified image was booted again, after the host had been touched at `touched`."""
+
+    touched: str
+
+
 Event = (
     DaemonStarted
     | DaemonEnded
@@ -328,6 +342,8 @@ Event = (
     | UpdateEnded
     | UpdateFailed
     | RebootDeferred
+    | HostTouched
+    | HostVerified
 )
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "HostStatus",
     "Limits",
     "SystemStatus",
+    "TouchedStatus",
 ]
 
 
@@ -112,11 +113,19 @@ class SystemStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     first_settings: str = ""
 
 
+class TouchedStatus(msgspec.Struct, frozen=True):
+    """Since when somebody could be root on the host, and by which way; until a boot."""
+
+    since: str
+    by: str
+
+
 class HostStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """The whole answer. `caller` is whom the daemon takes the asking socket for.
 
     `pid` is the daemon's, in the host's pid namespace. `generation` is the number of the settings
-    that are live. `system` is there where the host is an image of ours.
+    that are live. `system` is there where the host is an image of ours, `touched` where somebody
+    could be root there since it was booted.
     """
 
     version: str
@@ -130,3 +139,4 @@ class HostStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     generation: int = 0
     audit: AuditStatus | None = None
     system: SystemStatus | None = None
+    touched: TouchedStatus | None = None

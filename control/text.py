@@ -71,6 +71,8 @@ def state(found: State) -> Iterator[Row]:
         yield "host", "offers upstream's API alone: what runs there is known as far as it answers"
         if door.open:
             yield "note", "it starts admin anew at every write: another key throws out who is in"
+    if touched := found.host.touched:
+        yield "touched", f"since {touched.since}, {touched.by}: until it is rebooted"
     for problem in found.problems:
         yield "problem", problem
 

@@ -42,6 +42,7 @@ __all__ = [
     "check_name",
     "check_operate",
     "check_restore",
+    "check_touch",
     "check_watch",
     "check_write",
 ]
@@ -179,6 +180,12 @@ def check_restore(caller: Caller) -> None:
     """Refuse to bring back a generation."""
     if not caller.is_host:
         raise _refused(f"{caller} may not restore a generation of the settings")
+
+
+def check_touch(caller: Caller) -> None:
+    """Refuse everybody but admin and the owner to say that somebody may be root."""
+    if caller.container not in {None, ADMIN}:
+        raise _refused(f"{caller} may not mark the host as touched")
 
 
 def check_delete(caller: Caller) -> None:

@@ -33,6 +33,7 @@ from host.recovery import RETRY_SECONDS
 from host.runtime.files import Files
 from host.store.transactions import Transactions
 from host.system import image
+from host.touched import Touched
 from host.update.updates import Updates
 
 __all__ = ["Places", "serve", "stop_containers"]
@@ -139,6 +140,10 @@ async def _answer(
     )
     updates = Updates(engine, lambda: wanted.updates(transactions.live), kept, note=audit.note)
     await updates.begin()
+    touched = None
+    if image.read() is not None:
+        touched = Touched.below(places.state, release.boot_id(), audit.note)
+        touched.begin()
     house = House(
         transactions,
         containers,
@@ -152,6 +157,7 @@ async def _answer(
         audit=audit,
         system=image.read,
         sessions=partial(sessions.count, containers),
+        touched=touched,
         log_of=lambda name: Files.of(places.state, places.run, name).log,
         policy=options.policy,
     )

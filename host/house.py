@@ -26,6 +26,7 @@ from host.policy import OURS, Policy
 from host.rebooting import WAIT_SECONDS, Reboots
 from host.store.state import Handed
 from host.store.transactions import Change, Transactions, utc_now
+from host.touched import Touched
 from host.update.none import NoEngine
 from host.update.updates import Updates
 
@@ -64,7 +65,8 @@ class House:
     `ending` is set when the daemon is to end, `stop_containers` when they end with it. `audit` is
     in memory where none is given. `log_of` tells where a container's log lies. `answers` counts
     answers by caller and status, `streams` those under way by caller, `terminals` execs with one by
-    container. `sessions` counts who is in admin by SSH.
+    container. `sessions` counts who is in admin by SSH. `touched` is there on
+    an image of ours.
     """
 
     transactions: Transactions
@@ -83,6 +85,7 @@ class House:
     medium: Medium | None = None
     system: Callable[[], SystemStatus | None] = lambda: None
     sessions: Callable[[], Awaitable[int]] = _nobody
+    touched: Touched | None = None
     stop_containers: bool = False
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
     streams: Counter[str] = field(default_factory=Counter)
@@ -148,6 +151,7 @@ class House:
             problems=self.all_problems,
             generation=live.serial,
             audit=self.audit.status(),
+            touched=self.touched.status if self.touched is not None else None,
             system=self.system(),
         )
 

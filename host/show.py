@@ -25,6 +25,8 @@ def status(found: HostStatus, console: "Console | None" = None) -> None:
     if found.system is not None:
         shown = f"image {found.system.slot}, root hash {found.system.root_hash}"
         console.print(shown, markup=False)
+    if found.touched is not None:
+        console.print(f"TOUCHED since {found.touched.since}: {found.touched.by}", markup=False)
     console.print(_door(found), markup=False)
     titles = ("CONTAINER", "WANTED", "STATE", "SINCE", "PID", "RESTARTS", "EXIT", "USES")
     _table((*titles, "IMAGE", "NOTE"), [_row(one) for one in found.containers], console)

@@ -14,7 +14,7 @@ import msgspec
 from admin.end import deputies
 from admin.end.ending import end
 from admin.end.marks import Marks
-from admin.session import account, terminal
+from admin.session import account, terminal, touch
 from admin.session.pump import Flow, Pump
 from admin.session.reaper import Reaper
 from admin.session.signals import SIGNALS, name_of
@@ -104,6 +104,7 @@ class Session:
         program = self._await_program()
         if program is None:
             return
+        touch.tell()
         self._start(program)
         self._tell_monitor(program)
         self._pump.watch(self._control.fileno(), self._request)

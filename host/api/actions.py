@@ -7,7 +7,7 @@ from host import callers
 from host.api.message import Call, Response, done, json
 from host.house import House
 
-__all__ = ["order", "reboot", "report", "rollback", "update_status"]
+__all__ = ["order", "reboot", "report", "rollback", "touched", "update_status"]
 
 
 async def reboot(house: House, call: Call) -> Response:
@@ -43,3 +43,11 @@ async def rollback(house: House, call: Call) -> Response:
     callers.check_operate(call.caller, "update the host")
     await house.updates.rollback()
     return json(await house.update_report())
+
+
+async def touched(house: House, call: Call) -> Response:
+    """POST /sheltie/v1/touched: admin tells that somebody is in. Nothing takes that back."""
+    callers.check_touch(call.caller)
+    if house.touched is not None:
+        house.touched.touch(f"a session in {call.caller.label}")
+    return done()

@@ -30,15 +30,16 @@ class Partition:
     uuid: str
 
 
-def whole_disk(sysfs: Path = Path("/sys/class/block"), mapper: str = "/dev/mapper/root") -> Path:
+def whole_disk(sysfs: Path = Path("/sys/dev/block"), root: Path = Path("/")) -> Path:
     """Return the disk that the verified root lies on. Raises MachineError (UPDATE_NO_DISK)."""
     try:
-        name = Path(mapper).resolve(strict=True).name
-        slave = min((sysfs / name / "slaves").iterdir()).name
-        return Path("/dev", (sysfs / slave).resolve(strict=True).parent.name)
+        device = root.stat().st_dev
+        number = f"{os.major(device)}:{os.minor(device)}"
+        below = min((sysfs / number / "slaves").iterdir())
+        return Path("/dev", below.resolve(strict=True).parent.name)
     except (OSError, ValueError) as error:
         raise MachineError(
-            f"the disk of {mapper} cannot be found: {error}",
+            f"the disk that {root} is on cannot be found: {error}",
             hint="this host does not run from an image of ours",
             code="UPDATE_NO_DISK",
         ) from error

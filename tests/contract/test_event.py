@@ -27,6 +27,8 @@ CODES = {
     "door.opened",
     "exec.ended",
     "exec.started",
+    "host.touched",
+    "host.verified",
     "image.failed",
     "image.pulled",
     "image.ready",

@@ -68,6 +68,10 @@ class Host:
             time.sleep(1)
         pytest.fail("the daemon does not answer")
 
+    def status(self) -> Any:
+        """Return the daemon's status."""
+        return json.loads(self.run("hostd", "status", "--json"))
+
     def esp(self) -> list[str]:
         """Return the UKIs that the loader sees."""
         return sorted(self.run("ls", LINUX).split())
@@ -139,10 +143,12 @@ def test_a_bad_version_gives_way_to_the_old_one(host: Host) -> None:
     assert applied == {"running": host.old, "next": NEW, "rebooting": False}
     assert host.esp() == [f"sheltie_{host.old}.efi", f"sheltie_{NEW}+3-0.efi"]
     host.one_try()
+    host.run("apiclient", "raw", "-m", "POST", "-u", "/sheltie/v1/touched")
+    assert "touched" in host.status()
     host.run("apiclient", "reboot")
     assert [host.boots(), host.boots()] == [NEW, host.old]
     report = host.report()
-    status = json.loads(host.run("hostd", "status", "--json"))
+    status = host.status()
     events = [json.loads(line) for line in host.run("hostd", "events", "--json").splitlines()]
     failed = [one["record"]["event"] for one in events if "update.failed" in json.dumps(one)]
 
@@ -152,6 +158,7 @@ def test_a_bad_version_gives_way_to_the_old_one(host: Host) -> None:
     assert f"version {NEW} failed and was given up: {aside['why']}" in status["problems"]
     assert failed == [{"code": "update.failed", "version": NEW, "why": aside["why"]}]
     assert host.esp() == [f"sheltie_{host.old}.efi", f"sheltie_{NEW}+0-1.efi"]
+    assert "touched" not in status  # a verified image was booted
 
 
 def test_the_same_version_is_tried_again_and_found_well(host: Host) -> None:
@@ -180,7 +187,7 @@ def test_rollback_on_request(host: Host) -> None:
     [aside] = host.report()["set_aside"]
 
     assert (aside["version"], aside["requested"]) == (NEW, True)
-    assert json.loads(host.run("hostd", "status", "--json")).get("problems", []) == []
+    assert host.status().get("problems", []) == []
 
 
 def test_a_power_cut_right_after_prepare_and_activate(host: Host, server: Server) -> None:

@@ -44,6 +44,9 @@ _READ_SIZE: Final = 64 << 10
 
 _log = logging.getLogger("host.exec")
 
+RPC: Final = (b"admin", b"rpc")
+"""What asks admin's keeper: it leads to no shell."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -170,6 +173,8 @@ class Session:
         self._note("exec", request)
         argv = [word.decode("utf-8", "replace") for word in request.command]
         self._target = request.target
+        if self.house.touched is not None and _leads_to_root(request):
+            self.house.touched.touch(f"exec of {self._who.caller}")
         # Before it starts: what runs has its record.
         self._started = self.house.calls.exec_started(
             self._who, request.target, argv, tty=request.tty
@@ -252,6 +257,10 @@ async def _wait_for_output(output: int, exited: asyncio.Task[int], left: float) 
         start = loop.time()
         await asyncio.wait({ready}, timeout=left)
         return left - (loop.time() - start)
+
+
+def _leads_to_root(request: Initialize) -> bool:
+    return request.target == callers.ADMIN and request.command != RPC
 
 
 def _closed(error: OSError) -> bool:

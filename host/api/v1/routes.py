@@ -29,6 +29,7 @@ _ROUTES: Final[dict[str, Callable[..., Any]]] = {
     "DELETE settings": changes.delete,
     "POST commit_and_apply": changes.commit_and_apply,
     "GET metrics": metrics.show,
+    "POST touched": actions.touched,
     "GET updates": actions.report,
     "POST updates/rollback": actions.rollback,
 }

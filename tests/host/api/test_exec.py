@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from host.api.exec import session
+from host.touched import Touched
 from tests.host.api.client import (
     BINARY,
     CLOSE,
@@ -485,3 +486,21 @@ async def ended(site: Site) -> None:
     async with asyncio.timeout(20):
         for process in site.containers.processes:
             await process.gone.wait()
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize(
+    ("target", "words", "expected"),
+    [("admin", "true", "exec of host"), ("control", "true", ""), ("admin", "admin rpc", "")],
+)
+async def test_what_leads_to_root_marks_the_host(
+    site: Site, target: str, words: str, expected: str
+) -> None:
+    """An exec into admin does; one into control, and what asks admin's keeper, does not."""
+    touched = Touched(site.directory / "touched.json", "boot", site.house.audit.note)
+    site.house.touched = touched
+    client = await site.exec()
+    await client.start(*words.split(), target=target)
+    await client.rest()
+
+    assert (touched.status.by if touched.status else "") == expected

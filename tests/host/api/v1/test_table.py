@@ -18,6 +18,7 @@ TABLE: list[tuple[str, str, set[str]]] = [
     ("GET", "containers/admin", THREE),
     ("GET", "metrics", THREE),
     ("GET", "updates", ALL),
+    ("POST", "touched", {"host", "admin"}),
     ("GET", "containers/admin/logs", THREE),
     ("GET", "containers/control/logs", {"host", "control"}),
     ("GET", "containers/other/logs", {"host"}),
