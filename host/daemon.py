@@ -139,7 +139,6 @@ async def _answer(
         image.read(), places, lambda: wanted.registries(transactions.live)
     )
     updates = Updates(engine, lambda: wanted.updates(transactions.live), kept, note=audit.note)
-    await updates.begin()
     touched = None
     if image.read() is not None:
         touched = Touched.below(places.state, release.boot_id(), audit.note)
@@ -176,7 +175,7 @@ async def _answer(
         what = {"socket": places.socket, "state": places.state, "runtime": runtime}
         _log.info(event("ready", **what, policy=options.policy.name))
         options.manager.tell("READY=1", f"STATUS={_words(house)}")
-        async with Background(_mend(places, options.retry, ground, house.ending)):
+        async with Background(_mend(places, options.retry, ground, house.ending), updates.begin()):
             await house.ending.wait()
         if house.stop_containers:
             await containers.stop_all()

@@ -81,13 +81,20 @@ class Updates:
         return self._status
 
     async def begin(self) -> None:
-        """Find out how things stand after a start of the daemon, or of the host."""
+        """Find out how things stand after a start of the daemon, or of the host.
+
+        Until then the lock is held: what was kept may be of another boot.
+        """
+        self._busy = True
         try:
-            slots = await self._seen()
+            self._begin(await self._seen())
         except SheltieError as error:
             _log.error(event("update-unknown", why=error.line()))
             self.problems = [f"how updates stand is not known: {error.message}"]
-            return
+        finally:
+            self._busy = False
+
+    def _begin(self, slots: Slots) -> None:
         known = machine.found(self._status or UpdateStatus(), slots, at_start=True)
         failed = [one for one in slots.others if _failed(one)]
         for one in failed:
