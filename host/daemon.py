@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any, Self
 
 import contract
+from contract.audit.segments import Segments
 from contract.event import DaemonEnded, DaemonStarted
 from host import reboot, recovery, release, sessions, updating, wanted
 from host.api.limits import Limits
 from host.api.listener import ContainerDoors, Listener
 from host.audit import changes
-from host.audit.segments import Segments
 from host.audit.trail import Trail
 from host.callers import HOST
 from host.directories import Places, own_run, own_state

@@ -11,6 +11,7 @@ from msgspec import structs
 
 import contract
 from contract import keyline
+from contract.audit.sink import MemorySink
 from contract.errors import NotFoundError
 from contract.rpc import KeyShown
 from contract.status import DoorStatus, HandedKey, HostStatus, SystemStatus
@@ -18,7 +19,6 @@ from contract.updatereport import UpdateReport
 from host import reboot, release, wanted
 from host.audit import changes
 from host.audit.calls import Calls
-from host.audit.sink import MemorySink
 from host.audit.trail import Trail
 from host.callers import ADMIN, ADMIN_ENABLED, Caller
 from host.desired import Containers, Desired

@@ -13,11 +13,11 @@ from typing import Final
 import msgspec
 
 from contract import chain
+from contract.audit.sink import Sink
 from contract.chain import GENESIS, Head
 from contract.errors import SheltieError
 from contract.event import AuditDropped, AuditResumed, Entry, Event, entry
 from contract.status import AuditStatus
-from host.audit.sink import Sink
 from host.logline import event as line_of
 
 __all__ = ["RETRY_SECONDS", "WAITING_MAX", "Trail"]

@@ -28,8 +28,8 @@ def list_(directory: Directory = None, state: State = STATE, json: Json = False)
     """Print every record, the oldest first; `--json` gives one document a line."""
     import msgspec
 
+    from contract.audit import check
     from host import show
-    from host.audit import check
 
     for number, entry in check.entries(directory or state / "audit"):
         if json:
@@ -51,7 +51,7 @@ def verify(
     import msgspec
 
     from contract import chain
-    from host.audit import check
+    from contract.audit import check
 
     where = directory or state / "audit"
     witness = chain.Head.parse(head) if head is not None else None

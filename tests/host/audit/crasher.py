@@ -39,8 +39,8 @@ def _arm(limit: int) -> None:
 def main() -> None:
     """Open the audit, arm the trap, write."""
     sys.path.insert(0, str(ROOT))
+    from contract.audit.segments import Segments
     from contract.event import DaemonEnded
-    from host.audit.segments import Segments
     from host.audit.trail import Trail
 
     _arm(int(sys.argv[2]))

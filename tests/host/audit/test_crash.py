@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from contract.audit import check
+from contract.audit.segments import Segments
 from contract.chain import Head
 from contract.event import AuditRepaired, DaemonEnded, DaemonStarted
-from host.audit import check
-from host.audit.segments import Segments
 from host.audit.trail import Trail
 
 CRASHER = Path(__file__).with_name("crasher.py")

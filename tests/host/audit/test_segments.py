@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from contract.audit import check
+from contract.audit.segments import Segments, in_order
 from contract.chain import Head
 from contract.errors import NotFoundError
 from contract.event import AuditDamaged, AuditDropped, AuditRepaired, DaemonEnded, DaemonStarted
-from host.audit import check
-from host.audit.segments import Segments, in_order
 from host.audit.trail import Trail
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from contract.audit import check
+from contract.audit.segments import Segments
+from contract.audit.sink import MemorySink
 from contract.chain import read
 from contract.event import AuditResumed, DaemonEnded, Entry
-from host.audit import check, trail
-from host.audit.segments import Segments
-from host.audit.sink import MemorySink
+from host.audit import trail
 from host.audit.trail import Trail
 
 WRITES = ["write", "fsync", "open", "ftruncate"]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
+from contract.audit.segments import in_order, opened, read_lines
 from contract.chain import GENESIS, LINE_MAX, BrokenChainError, Check, Head, Link, read
 from contract.errors import NotFoundError
 from contract.event import AuditDropped, Entry
-from host.audit.segments import in_order, opened, read_lines
 
 __all__ = ["Report", "check", "entries"]
 

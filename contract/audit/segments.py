@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from contract import chain
+from contract.audit.sink import Opened
 from contract.chain import LINE_MAX, BrokenChainError, Head
 from contract.durable import ensure_directory, sync_directory
 from contract.event import AuditDamaged, AuditDropped, AuditRepaired, Event
-from host.audit.sink import Opened
 
 __all__ = ["KEPT", "SEGMENT_MAX", "Segments", "in_order", "opened", "read_lines"]
 
