@@ -103,8 +103,10 @@ def serve(
 
     # With a --state this is somebody's own machine, and its accounts are not ours to change.
     boot = machine.boot if (state is None if accounts is None else accounts) else machine.stay
-    wishes = door.Wishes(source, where.absolute() / "etc/ssh", address)
-    serve(wishes, boot, place.socket_path(state.absolute() if state else None))
+    where = where.absolute()
+    wishes = door.Wishes(source, where / "etc/ssh", address)
+    path = place.socket_path(state.absolute() if state else None)
+    serve(wishes, boot, path, where / "sheltie/audit")
 
 
 def _check(source: Path, *, given: bool) -> None:

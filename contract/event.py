@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 __all__ = [
+    "Acted",
     "AuditDamaged",
     "AuditDropped",
     "AuditRepaired",
@@ -34,8 +35,11 @@ __all__ = [
     "ImagePulled",
     "ImageReady",
     "ImageRemoved",
+    "Login",
     "RebootDeferred",
     "Refused",
+    "SessionEnded",
+    "SessionStarted",
     "SettingsChanged",
     "SettingsFound",
     "SettingsRecovered",
@@ -249,6 +253,43 @@ class ImageFailed(_Event, frozen=True, tag="image.failed"):
     why: str
 
 
+class Login(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who came in by SSH: from where, by which key, and what for: `access` is `root` or `look`."""
+
+    user: str
+    peer: str
+    key: str
+    access: str
+
+
+class SessionStarted(_Event, frozen=True, tag="session.started"):
+    """A session of an SSH login begins; `session` is its name in status and in its cgroup's."""
+
+    session: str
+    login: Login
+
+
+class SessionEnded(_Event, frozen=True, tag="session.ended"):
+    """It is over."""
+
+    session: str
+    login: Login
+
+
+class Acted(_Event, frozen=True, tag="acted"):
+    """An action was run on the host, with these parameters, and `result` came of it.
+
+    `login` and `session` are whose it was, where an SSH session is found that it belongs to.
+    """
+
+    who: Who
+    action: str
+    parameters: dict[str, str]
+    result: str
+    session: str = ""
+    login: Login | None = None
+
+
 class AuditRepaired(_Event, frozen=True, tag="audit.repaired"):
     """The last line was torn, as by a power cut; its `size` bytes of this SHA-256 were removed."""
 
@@ -335,6 +376,9 @@ Event = (
     | ImageReady
     | ImageRemoved
     | ImageFailed
+    | SessionStarted
+    | SessionEnded
+    | Acted
     | AuditRepaired
     | AuditDamaged
     | AuditResumed

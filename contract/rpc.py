@@ -59,11 +59,12 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class KeyShown(msgspec.Struct, frozen=True):
-    """A public key as people recognise it."""
+    """A public key as people recognise it, and the level that it gives: `root` or `look`."""
 
     fingerprint: str
     type: str
     comment: str = ""
+    access: str = "root"
 
 
 class SessionShown(msgspec.Struct, frozen=True):
@@ -75,6 +76,7 @@ class SessionShown(msgspec.Struct, frozen=True):
     peer: str
     key: str
     tty: bool = False
+    access: str = "root"
 
 
 class RefusalShown(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -18,6 +18,7 @@ from contract.errors import RefusedError, SheltieError
 from contract.keyline import parse, parse_plain
 
 __all__ = [
+    "ACCESS",
     "DEFAULT_USER",
     "LIMIT",
     "UserData",
@@ -44,7 +45,7 @@ _SSH_LISTS = (
 _SSH_TEXTS = ("authorized-keys-command", "authorized-keys-command-user")
 _SHELTIE = (
     *("listen", "reached-at", "ssh-profile", "ssh-limits", "ec2-instance-connect"),
-    "untrusted",
+    *("untrusted", "access", "look-keys", "look-acts"),
     *looking.KEYS,
 )
 _LIMITS: dict[str, tuple[str, int, int]] = {
@@ -64,6 +65,8 @@ _LIMITS: dict[str, tuple[str, int, int]] = {
 }
 """Numbers of `sheltie.ssh-limits`: their name in the SSH server, the least and the most."""
 _EXEMPT = "exempt"
+ACCESS = ("root", "look")
+"""Access levels of a login, the default first; whatever is not understood means look."""
 UNTRUSTED = ("refuse", "mark")
 """What sheltie may do on a host that is not known to be as it was delivered; nothing by default."""
 _KNOWN = {
@@ -102,6 +105,9 @@ class UserData:
     ssh_profile: str | None = None
     ssh_limits: Mapping[str, int | list[str]] = field(default_factory=dict)
     ec2_instance_connect: bool = False
+    access: str = ACCESS[0]
+    look_keys: tuple[str, ...] = ()
+    look_acts: tuple[str, ...] = ()
     has_ssm: bool = False
 
     def __repr__(self) -> str:
@@ -123,11 +129,12 @@ def decode(raw: bytes) -> tuple[UserData, tuple[str, ...]]:
     problems.extend(f"{one}: sheltie --look is refused" for one in looking.judge(own)[1])
     if own.get("untrusted") not in (None, *UNTRUSTED):
         problems.append("sheltie.untrusted must be refuse or mark: taken as refuse")
+    look_keys, sound = _look_keys(own, problems)
     texts = {name: _text(ssh, f"ssh.{name}", name, problems) for name in _SSH_TEXTS}
     return UserData(
         user=_user(document, problems),
         password_hash=_text(document, "password-hash", "password-hash", problems),
-        authorized_keys=_usable_keys(lists["authorized-keys"], problems),
+        authorized_keys=_usable_keys("ssh.authorized-keys", lists["authorized-keys"], problems),
         trusted_user_ca_keys=lists["trusted-user-ca-keys"],
         authorized_keys_command=texts["authorized-keys-command"],
         authorized_keys_command_user=texts["authorized-keys-command-user"],
@@ -139,6 +146,9 @@ def decode(raw: bytes) -> tuple[UserData, tuple[str, ...]]:
         ssh_profile=_text(own, "sheltie.ssh-profile", "ssh-profile", problems),
         ssh_limits=_limits(own, problems),
         ec2_instance_connect=_switch(own, "ec2-instance-connect", problems),
+        access=_access(own, problems) if sound else "look",
+        look_keys=look_keys,
+        look_acts=_texts(own, "sheltie.look-acts", "look-acts", problems),
         has_ssm="ssm" in document,
     ), tuple(problems)
 
@@ -271,13 +281,30 @@ def _user(document: Mapping[str, Any], problems: list[str]) -> str:
     return DEFAULT_USER
 
 
-def _usable_keys(lines: Sequence[str], problems: list[str]) -> tuple[str, ...]:
+def _access(section: Mapping[str, Any], problems: list[str]) -> str:
+    value = section.get("access", ACCESS[0])
+    if value in ACCESS:
+        return str(value)
+    problems.append("sheltie.access must be root or look: taken as look")
+    return "look"
+
+
+def _look_keys(section: Mapping[str, Any], problems: list[str]) -> tuple[tuple[str, ...], bool]:
+    """Return the keys that get only look, and whether the list could be read at all."""
+    lines = section.get("look-keys", [])
+    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+        problems.append("sheltie.look-keys must be a list of strings: every login only looks")
+        return (), False
+    return _usable_keys("sheltie.look-keys", lines, problems), True
+
+
+def _usable_keys(name: str, lines: Sequence[str], problems: list[str]) -> tuple[str, ...]:
     usable = []
     for number, line in enumerate(lines, 1):
         try:
             parse(line)
         except SheltieError as error:
-            problems.append(f"ssh.authorized-keys[{number}]: {error.message}: ignored")
+            problems.append(f"{name}[{number}]: {error.message}: ignored")
         else:
             usable.append(line.strip())
     return tuple(usable)

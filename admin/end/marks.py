@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["UNSET", "Marks", "own_cgroup"]
+__all__ = ["PREFIX", "UNSET", "Marks", "own_cgroup"]
 
 PR_SET_CHILD_SUBREAPER = 36
 UNSET = 0xFFFFFFFF
 """The audit session id of whoever never logged in."""
+PREFIX = "session-"
+"""A session's cgroup is named so, and then as the monitor names the session."""
 _AUDIT = Path("/proc/self")
 
 
@@ -34,8 +36,8 @@ class Marks:
     """A sentence for each mark that this machine refused."""
 
     @classmethod
-    def make(cls, uid: int) -> "Marks":
-        """Mark this process, and so all that it will start for `uid`."""
+    def make(cls, uid: int, name: str = "") -> "Marks":
+        """Mark this process, and so all that it will start for `uid`; `name` is the session's."""
         lacking = []
         if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             lacking.append("it is no subreaper")
@@ -44,7 +46,7 @@ class Marks:
             hierarchy, ours = own_cgroup(
                 Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text()
             )
-            cgroup = ours / f"session-{secrets.token_hex(4)}"
+            cgroup = ours / f"{PREFIX}{name or secrets.token_hex(4)}"
             cgroup.mkdir()
         except (OSError, ValueError) as error:
             lacking.append(f"it has no cgroup: {error}")

@@ -4,6 +4,7 @@
     report   the door's state, as status tells it       (pure)
     watch    user-data changed?                         (I/O)
     door     the SSH monitor: start, configure, restart (I/O)
+    records  the sessions, told to the audit            (I/O)
     rpc      the keeper's socket, served                (I/O)
     serve    all of it together
     place, client, show, log

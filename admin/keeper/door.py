@@ -59,10 +59,15 @@ class Delay:
 
 
 class Door:
-    """Runs the monitor by user-data. `report` is how it stands now; `boot` makes the account."""
+    """Runs the monitor by user-data. `report` is how it stands now; `boot` makes the account.
 
-    def __init__(self, wishes: Wishes, boot: Boot = boot) -> None:
-        self._wishes, self._boot = wishes, boot
+    `told` hears all that the monitor tells.
+    """
+
+    def __init__(
+        self, wishes: Wishes, boot: Boot = boot, told: Callable[[Event], None] | None = None
+    ) -> None:
+        self._wishes, self._boot, self._told = wishes, boot, told
         self._changed = asyncio.Event()
         self._found: tuple[bytes | None, tuple[str, ...]] = (None, ())
         self._policy = policy.read(None)
@@ -190,6 +195,7 @@ class Door:
             others=max(0, ready.ways - len(self._policy.keys)),
             since=_now() if fresh else self.report.since,
             keys=self._policy.keys,
+            looking=self._policy.looking,
             listen=tuple((host, port) for host, port in ready.listen),
             reached_at=self._policy.reached_at,
             host_keys=tuple(ready.host_keys),
@@ -209,7 +215,10 @@ class Door:
             self.report = replace(self.report, host_keys=tuple(dict.fromkeys(keys)))
             return
         fields = {"peer": heard.peer, "user": heard.user, "key": heard.key}
-        _log.info(event(heard.what, **fields, session=heard.session, detail=heard.detail))
+        fields |= {"session": heard.session, "access": heard.access, "detail": heard.detail}
+        _log.info(event(heard.what, **fields))
+        if self._told is not None:
+            self._told(heard)
         if heard.what == "refused":
             shown = RefusalShown(_now(), heard.peer, heard.user, heard.key, heard.detail)
             self.report = self.report.refused(shown)
@@ -224,6 +233,7 @@ class Door:
             usable=booted.usable,
             since=self.report.since if was_down else _now(),
             keys=self._policy.keys,
+            looking=self._policy.looking,
             listen=(),
             trouble=f"{error.message}; the next attempt is in {seconds:g} s",
             problems=tuple(dict.fromkeys((*self._policy.problems, *booted.problems))),

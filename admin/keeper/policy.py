@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from admin.ssh.options import parse as parse_options
 from contract.address import parse_listen
 from contract.errors import SheltieError
 from contract.keyline import KeyLine, parse
-from contract.userdata import UserData, decode
+from contract.userdata import ACCESS, UserData, decode
 
 __all__ = ["NOBODY", "SSH_PORT", "Policy", "read"]
 
@@ -24,9 +24,10 @@ NOBODY = "nobody can log in"
 
 @dataclass(frozen=True)
 class Policy:
-    """User-data, judged. `lines` are those of `keys`, options and all.
+    """User-data, judged. `lines` are the authorized ones of `keys`, options and all.
 
-    `listen` is None where user-data leaves it open.
+    `keys` are all that let in, those of `sheltie.look-keys` first; `listen` is None where
+    user-data leaves it open.
     """
 
     data: UserData
@@ -34,6 +35,13 @@ class Policy:
     keys: tuple[KeyLine, ...]
     listen: tuple[str, int] | None
     problems: tuple[str, ...]
+
+    @property
+    def looking(self) -> frozenset[str]:
+        """The fingerprints of `keys` that get only look."""
+        if self.data.access != ACCESS[0]:
+            return frozenset(key.fingerprint for key in self.keys)
+        return frozenset(parse(line).fingerprint for line in self.data.look_keys)
 
     @property
     def reached_at(self) -> tuple[tuple[str, int], ...]:
@@ -51,6 +59,9 @@ class Policy:
             "keys_command": data.authorized_keys_command or "",
             "keys_command_user": data.authorized_keys_command_user or "",
             "instance_connect": data.ec2_instance_connect,
+            # All of them: who stands in both lists only looks, however odd the line's options are.
+            "look_keys": list(data.look_keys),
+            "access": data.access,
         }
 
     def algorithms(self) -> Wishes:
@@ -74,15 +85,13 @@ def read(raw: bytes | None) -> Policy:
     if raw is None:
         problems = (f"there is no user-data: {NOBODY}",)
     found = [*problems]
-    keys: list[tuple[str, KeyLine]] = []
-    for line in data.authorized_keys:
-        try:
-            key = parse(line)
-            parse_options(key)
-            keys.append((line, key))
-        except SheltieError as error:
-            found.append(f"{error.message}: ignored ({_name(line)})")
-    taken = sum(len(line.encode()) for line in data.trusted_user_ca_keys)
+    if _size(data.look_keys) > KEYS_BYTES // 2:
+        found.append("there is no room for so many sheltie.look-keys: every login only looks")
+        data = replace(data, access="look", look_keys=())
+    looking, keys = _usable(data.look_keys, found), _usable(data.authorized_keys, found)
+    lookers = {key.blob for _, key in looking}
+    keys = [one for one in keys if one[1].blob not in lookers]
+    taken = _size(data.trusted_user_ca_keys) + _size(data.look_keys)
     if left_out := len(keys) - _room([line for line, _ in keys], KEYS_BYTES - taken):
         del keys[-left_out:]
         found.append(f"there is no room for so many keys: {left_out} at the end are ignored")
@@ -92,11 +101,32 @@ def read(raw: bytes | None) -> Policy:
         data.ec2_instance_connect,
     )
     # At its end: what user-data names stands quoted before.
-    if not keys and not any(others) and not any(problem.endswith(NOBODY) for problem in found):
+    if (
+        not keys
+        and not looking
+        and not any(others)
+        and not any(problem.endswith(NOBODY) for problem in found)
+    ):
         found.append(f"user-data holds no usable key: {NOBODY}")
     listen = parse_listen(data.listen) if data.listen else None
-    lines, parsed = tuple(line for line, _ in keys), tuple(key for _, key in keys)
+    lines, parsed = tuple(line for line, _ in keys), tuple(key for _, key in (*looking, *keys))
     return Policy(data, lines, parsed, listen, tuple(found))
+
+
+def _usable(lines: Sequence[str], problems: list[str]) -> list[tuple[str, KeyLine]]:
+    keys: list[tuple[str, KeyLine]] = []
+    for line in lines:
+        try:
+            key = parse(line)
+            parse_options(key)
+            keys.append((line, key))
+        except SheltieError as error:
+            problems.append(f"{error.message}: ignored ({_name(line)})")
+    return keys
+
+
+def _size(lines: Sequence[str]) -> int:
+    return sum(len(line.encode()) for line in lines)
 
 
 def _room(lines: Sequence[str], room: int) -> int:

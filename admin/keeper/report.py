@@ -16,11 +16,12 @@ from contract.rpc import (
     RefusalShown,
     SessionShown,
 )
+from contract.userdata import ACCESS
 
 __all__ = ["Report"]
 
-# A reply is one line of at most rpc.LINE_MAX bytes, whatever user-data holds: 100 keys of 230
-# bytes, 100 sessions of 220, 50 problems of 200 and 10 refusals of 450 leave room.
+# A reply is one line of at most rpc.LINE_MAX bytes, whatever user-data holds: 100 keys of 250
+# bytes, 100 sessions of 240, 50 problems of 200 and 10 refusals of 450 leave room.
 PROBLEMS_MAX = 50
 SESSIONS_MAX = 100
 REFUSALS_MAX = 10
@@ -33,15 +34,16 @@ PROBLEM_BYTES = 200
 class Report:
     """A moment of the door. `trouble` is why the SSH server does not answer; empty when it does.
 
-    `others` is how many CAs and commands may let somebody in besides keys; `since` is RFC 3339 UTC:
-    since when it is as it is; `refusals` are the last ones, the newest at the end; `check` is what
-    the last self-check saw.
+    `looking` are the fingerprints of keys that get only look; `others` is how many CAs and commands
+    may let somebody in besides keys; `since` is RFC 3339 UTC: since when it is as it is; `refusals`
+    are the last ones, the newest at the end; `check` is what the last self-check saw.
     """
 
     user: str
     usable: bool = True
     since: str = ""
     keys: tuple[KeyLine, ...] = ()
+    looking: frozenset[str] = frozenset()
     others: int = 0
     listen: tuple[tuple[str, int], ...] = ()
     reached_at: tuple[tuple[str, int], ...] = ()
@@ -67,7 +69,12 @@ class Report:
             listen=list(self.listen),
             reached_at=list(self.reached_at),
             keys=[
-                KeyShown(key.fingerprint, key.type, _short(key.comment, COMMENT_BYTES))
+                KeyShown(
+                    key.fingerprint,
+                    key.type,
+                    _short(key.comment, COMMENT_BYTES),
+                    ACCESS[key.fingerprint in self.looking],
+                )
                 for key in self.keys[:KEYS_MAX]
             ],
             sessions=list(sessions[:SESSIONS_MAX]),

@@ -11,6 +11,7 @@ from typing import NoReturn
 from admin.keeper import place
 from admin.keeper.door import Boot, Door, Wishes
 from admin.keeper.log import event, set_up
+from admin.keeper.records import Records
 from admin.keeper.rpc import Service
 from admin.keeper.watch import watch
 
@@ -22,15 +23,19 @@ GRACE_SECONDS = 1.5
 """For the monitor and its sessions to end; DESIGN gives the keeper two."""
 
 
-def serve(wishes: Wishes, boot: Boot, path: Path) -> NoReturn:
-    """Serve until TERM or INT, then end the process. Raises SheltieError before it serves."""
+def serve(wishes: Wishes, boot: Boot, path: Path, audit: Path) -> NoReturn:
+    """Serve until TERM or INT, then end the process. Raises SheltieError before it serves.
+
+    The socket is at `path`, the audit's directory is `audit`.
+    """
     set_up()
     held = place.lock(path.parent)
     listening = place.bind(path)
     if os.geteuid():
         _log.warning(event("not-root", what="login is as the current user, and sheltie needs root"))
-    door = Door(wishes, boot)
-    status = asyncio.new_event_loop().run_until_complete(_run(door, wishes, listening))
+    records = Records(audit)
+    door = Door(wishes, boot, records.heard)
+    status = asyncio.new_event_loop().run_until_complete(_run(door, records, wishes, listening))
     path.unlink(missing_ok=True)
     os.close(held)
     logging.shutdown()
@@ -39,7 +44,7 @@ def serve(wishes: Wishes, boot: Boot, path: Path) -> NoReturn:
     os._exit(status)
 
 
-async def _run(door: Door, wishes: Wishes, listening: socket.socket) -> int:
+async def _run(door: Door, records: Records, wishes: Wishes, listening: socket.socket) -> int:
     """Run all parts until a signal; return the exit status, 1 when a part failed."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,6 +52,7 @@ async def _run(door: Door, wishes: Wishes, listening: socket.socket) -> int:
     tasks = [
         loop.create_task(door.run(), name="door"),
         loop.create_task(watch(wishes.user_data, door.changed), name="watch"),
+        loop.create_task(records.run(), name="records"),
         loop.create_task(Service(door).serve(listening), name="rpc"),
     ]
     over = loop.create_task(ended.wait())

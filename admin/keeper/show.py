@@ -34,10 +34,12 @@ def lines(status: AdminStatus) -> Iterator[tuple[str, str]]:
     for host, port in status.listen:
         yield "listens on", format_address(host, port)
     for key in status.keys:
-        yield "key", f"{key.fingerprint} {key.type} {key.comment}".rstrip()
+        only = "" if key.access == "root" else f" (only {key.access})"
+        yield "key", f"{key.fingerprint} {key.type} {key.comment}".rstrip() + only
     for one in status.sessions:
         kind = "terminal" if one.tty else "command"
-        yield "session", f"{one.user} from {one.peer} since {one.since}, {kind}, {one.key}"
+        only = "" if one.access == "root" else f", only {one.access}"
+        yield "session", f"{one.user} from {one.peer} since {one.since}, {kind}, {one.key}{only}"
     if status.check is not None:
         checked = status.check
         word = "the door answers as it must" if checked.ok else checked.seen[-1]

@@ -48,7 +48,8 @@ class Task(msgspec.Struct, frozen=True):
     """What a session is told: the login user, and both addresses for SSH_CONNECTION.
 
     `command` is forced by the key or its certificate, whatever the client asks for; without `pty`
-    there is no terminal. `last` tells an interactive login of the one before.
+    there is no terminal. `last` tells an interactive login of the one before. `session` is the
+    monitor's name for it; with `look` all that runs is a look.
     """
 
     user: str
@@ -56,6 +57,8 @@ class Task(msgspec.Struct, frozen=True):
     command: str | None = None
     pty: bool = True
     last: str = ""
+    session: str = ""
+    look: bool = False
 
 
 def work(task: bytes, descriptors: Sequence[int]) -> int:
@@ -135,18 +138,33 @@ class Session:
                     self._wanted = variables
                 case Shell() | Execute() | Subsystem() if self._task.command is not None:
                     return self._forced(message, self._task.command)
-                case Shell():
-                    return Program.shell(self._account, tty=self._pty is not None)
-                case Execute(command):
-                    return Program.command(self._account, command)
-                case Subsystem(name):
-                    path = SUBSYSTEMS[name]
-                    return Program(path, [path])
+                case Shell() | Execute() | Subsystem():
+                    return self._asked(message)
                 case None:
                     return None
                 case _:
                     continue  # a window change before there is a window
         return None
+
+    def _asked(self, message: Shell | Execute | Subsystem) -> Program:
+        tty, look = self._pty is not None, self._task.look
+        match message:
+            case Shell():
+                return (
+                    Program.look("shell", tty=tty)
+                    if look
+                    else Program.shell(self._account, tty=tty)
+                )
+            case Execute(command):
+                return self._command(command)
+            case Subsystem(name):
+                path = SUBSYSTEMS[name]
+                return Program.look(name) if look else Program(path, [path])
+
+    def _command(self, command: bytes) -> Program:
+        if self._task.look:
+            return Program.look("command", command)
+        return Program.command(self._account, command)
 
     def _forced(self, message: Shell | Execute | Subsystem, command: str) -> Program:
         """Run the forced command; what was asked for goes to SSH_ORIGINAL_COMMAND (sshd(8))."""
@@ -155,11 +173,12 @@ class Session:
                 self._original = os.fsdecode(asked)
             case Subsystem(name):
                 self._original = SUBSYSTEMS[name]
-        return Program.command(self._account, command.encode())
+        return self._command(command.encode())
 
     def _start(self, program: Program) -> None:
         self._reaper.listen()
-        self._marks, self._since = Marks.make(self._account.uid), deputies.now()
+        self._marks = Marks.make(self._account.uid, self._task.session)
+        self._since = deputies.now()
         for lack in self._marks.lacking:
             self._say(f"its end may miss somebody: {lack}")
         with self._marks.inside():

@@ -16,9 +16,12 @@ from admin.session.account import Account
 __all__ = ["SUBSYSTEMS", "Program", "start"]
 
 SUBSYSTEMS = {"sftp": "/usr/lib/openssh/sftp-server"}
+LOOK = "admin.sheltie.login"
 MOTD = Path("/etc/motd")
 OOM_SCORE = Path("/proc/self/oom_score_adj")
 NOT_EXECUTABLE = 126
+ROOT = Account("root", 0, 0, (), "/", "")
+"""Who begins a look; not an account of the machine's, whose groups could be many."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Program:
     path: str
     argv: Sequence[bytes | str]
     greeted: bool = False
+    confined: bool = False
+    """Whether it is a program of ours, which begins as root to give up everything but a look."""
 
     @classmethod
     def shell(cls, account: Account, *, tty: bool) -> "Program":
@@ -38,6 +43,12 @@ class Program:
     def command(cls, account: Account, command: bytes) -> "Program":
         """A command, by the login shell's -c (RFC 4254 section 6.5)."""
         return cls(account.shell, [Path(account.shell).name, "-c", command])
+
+    @classmethod
+    def look(cls, what: str, command: bytes = b"", *, tty: bool = False) -> "Program":
+        """What a login that may only look gets: `what` is shell, command or a subsystem."""
+        argv: list[bytes | str] = [sys.executable, "-I", "-m", LOOK, what, command]
+        return cls(sys.executable, argv, greeted=tty, confined=True)
 
 
 def start(
@@ -57,9 +68,9 @@ def start(
     if pid:
         return pid
     try:
-        _become(account, descriptors, tty=tty)
+        _become(ROOT if program.confined else account, descriptors, tty=tty)
         if program.greeted:
-            _greet(account, last)
+            _greet(last, None if program.confined else account)
         os.execve(program.path, list(program.argv), dict(variables))  # noqa: S606
     except OSError as error:
         os.write(2, f"sheltie: {program.path}: {error.strerror}\n".encode())
@@ -104,12 +115,15 @@ def _be_mortal() -> None:
             OOM_SCORE.write_text("0")
 
 
-def _greet(account: Account, last: str) -> None:
-    """Tell of the last login, then the motd: sshd's order; a ~/.hushlogin keeps both away."""
-    if (Path(account.home) / ".hushlogin").exists():
+def _greet(last: str, account: Account | None) -> None:
+    """Tell of the last login, then the motd: sshd's order; a ~/.hushlogin keeps both away.
+
+    A look has no home, and its own words in place of the motd.
+    """
+    if account is not None and (Path(account.home) / ".hushlogin").exists():
         return
     if last:
         sys.stdout.write(f"Last login: {last}\n")
-    if MOTD.is_file():
+    if account is not None and MOTD.is_file():
         sys.stdout.write(MOTD.read_text(errors="replace"))
     sys.stdout.flush()

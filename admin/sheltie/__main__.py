@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-__all__ = ["main"]
+__all__ = ["guarded", "main", "run"]
 
 SUDO = "/usr/bin/sudo"
 LAUNCHER = "/usr/bin/sheltie"
@@ -22,9 +22,15 @@ LAUNCHER = "/usr/bin/sheltie"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run sheltie; return an exit status, unless the process became what was asked for."""
+    words = sys.argv[1:] if arguments is None else arguments
+    return guarded(lambda: _run(words))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Do `work` with signals as a shell's child has them; an error is a line and a status."""
     kernel.restore_signals()
     try:
-        return _run(sys.argv[1:] if arguments is None else arguments)
+        return work()
     except SheltieError as error:
         command.tell(error.line())
         return error.exit_status
@@ -35,17 +41,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     asked = options.parse(arguments)
+    if os.geteuid() and not asked.show:
+        kernel.fill_standard_descriptors()
+        _become_root(arguments)
+    return run(asked)
+
+
+def run(asked: options.Options) -> int:
+    """Do what is asked for, as root; return likewise. Raises SheltieError, OSError."""
     if asked.show:
         _show(asked.show)
         return 0
     kernel.fill_standard_descriptors()
-    if os.geteuid():
-        _become_root(arguments)
     kernel.withhold()
     if asked.report:
         _report(asked)
     way = _find(asked)
-    untrusted = _judge_host(shell=not asked.command and os.isatty(0) and os.isatty(1))
+    seen = os.isatty(0) and os.isatty(1) and not asked.command and not asked.script
+    untrusted = _judge_host(shell=seen)
     if asked.copy:
         return _copy(asked.command, way)
     shell = None if asked.command else command.Shell(asked.shell or "auto")
@@ -64,7 +77,7 @@ def _run(arguments: list[str]) -> int:
             look.confine(shell.descriptors() if shell else (), parent=terminal)
         if shell is None:
             command.execute(asked.command, environ, "admin" if asked.tools else "the host")
-        shell.execute(environ, interactive=terminal, untrusted=untrusted)
+        shell.execute(environ, interactive=terminal, untrusted=untrusted, script=asked.script)
 
     # Without the target's files its terminals would have no name: ours is right then.
     if terminal and way.mounts:

@@ -69,9 +69,17 @@ class Shell:
         return tuple(one for one in (self.bash, self.busybox) if one >= 0)
 
     def execute(
-        self, environ: Mapping[str, str], *, interactive: bool, untrusted: bool = False
+        self,
+        environ: Mapping[str, str],
+        *,
+        interactive: bool,
+        untrusted: bool = False,
+        script: str = "",
     ) -> NoReturn:
-        """Become the shell, in the host's namespaces. Raises FailedError (SHELL_FAILED)."""
+        """Become the shell, in the host's namespaces; with `script` run that, and end.
+
+        Raises FailedError (SHELL_FAILED).
+        """
         variables = {
             **environ,
             "PS1": (UNTRUSTED if untrusted else "")
@@ -81,14 +89,14 @@ class Shell:
             # Else bash asks the host's user database, whose modules a static program may not bear.
             "SHELL": "/bin/sh",
         }
-        dash_i = ["-i"] if interactive else []
+        words = ["-c", script] if script else ["-i"] if interactive else []
         bare = self.busybox >= 0 and not _finds("ls")
         try:
             if self.bash < 0 or bare:
-                if interactive and bare:
+                if interactive and bare and not script:
                     tell("this host has no ls: you are in busybox, which brings its own tools")
-                os.execve(self.busybox, ["sh", *dash_i], variables)
-            options = ["--noprofile", "--norc", *dash_i]
+                os.execve(self.busybox, ["sh", *words], variables)
+            options = ["--noprofile", "--norc", *words]
             os.execve(self.bash, ["bash", *options], variables)
         except OSError as error:
             raise FailedError(

@@ -33,6 +33,7 @@ class Options:
         "look",
         "pod",
         "report",
+        "script",
         "shell",
         "show",
         "target",
@@ -41,6 +42,8 @@ class Options:
 
     def __init__(self) -> None:
         self.command: list[str] = []
+        self.script = ""
+        """What the static shell runs in place of COMMAND; no option of the command line sets it."""
         self.shell = ""
         self.show = ""
         """`help`, `version` or nothing."""

@@ -20,7 +20,7 @@ from admin.ssh.frame import Channel
 from admin.ssh.judge import Judge
 from admin.ssh.limits import Outcome
 from admin.ssh.nursery import Spawner
-from admin.ssh.policy import Entry
+from admin.ssh.policy import Admission, Entry
 from admin.ssh.protocol import (
     VERSION,
     Ask,
@@ -142,7 +142,8 @@ class Connection:
         login = self._judge.login
         user = login.user if login else ""
         key = login.admission.key.fingerprint if login else ""
-        self._house.tell(Event(what, self.address, user, key, session, detail))
+        access = _access(login.admission) if login else ""
+        self._house.tell(Event(what, self.address, user, key, session, detail, access))
 
     def _tell_refusal(self) -> None:
         """Say why nobody was let in: one line for a connection, however many keys it tried."""
@@ -291,9 +292,18 @@ class Connection:
             with contextlib.suppress(OSError):  # the listener is gone
                 channel.send(Denied(number))
             return
-        options = login.admission.options
-        last = self._house.last.get(login.user, "")
-        task = SessionTask(login.user, self._connection, options.command, options.pty, last)
+        admission = self._judge.narrow()
+        options = admission.options
+        name = secrets.token_hex(4)
+        task = SessionTask(
+            login.user,
+            self._connection,
+            options.command,
+            options.pty,
+            self._house.last.get(login.user, ""),
+            name,
+            admission.look,
+        )
         self._starting += 1
         try:
             pidfd, report = await self._open(
@@ -304,7 +314,7 @@ class Connection:
             return
         finally:
             self._starting -= 1
-        self._watch(pidfd, report)
+        self._watch(name, pidfd, report)
 
     async def _open(
         self, number: int, channel: "Channel[Grant, Ask_]", task: bytes, *, pty: bool
@@ -330,13 +340,12 @@ class Connection:
         ours.setblocking(False)  # noqa: FBT003  its only form
         return pidfd, Channel(ours, Began)
 
-    def _watch(self, pidfd: int, report: "Channel[Began, Began]") -> None:
-        name = secrets.token_hex(4)
+    def _watch(self, name: str, pidfd: int, report: "Channel[Began, Began]") -> None:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         login = self._judge.login
         assert login is not None  # noqa: S101  sessions start on the mark only
-        key = login.admission.key.fingerprint
-        self.shown[name] = SessionShown(name, login.user, since, self.address, key)
+        key, access = login.admission.key.fingerprint, _access(login.admission)
+        self.shown[name] = SessionShown(name, login.user, since, self.address, key, access=access)
         self._tell("session", name)
 
         def told() -> None:
@@ -369,6 +378,10 @@ class Connection:
             if received[0].login:
                 when = datetime.now(UTC).strftime("%a %b %d %H:%M:%S %Y UTC")
                 self._house.last[shown.user] = f"{when} from {self.source}"
+
+
+def _access(admission: Admission) -> str:
+    return "look" if admission.look else "root"
 
 
 def _kill(pidfd: int) -> None:

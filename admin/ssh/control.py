@@ -55,7 +55,8 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
 
     `keys` are authorized-keys lines, `authorities` CAs of user certificates; `listen` is addresses
     with ports ("" is every address, port 0 any free one), read the first time only; `host_keys` is
-    their directory. `instance_connect` stands for the command of EC2 Instance Connect.
+    their directory. `instance_connect` stands for the command of EC2 Instance Connect. `look_keys`
+    are lines like `keys` whose owners may only look, and with an `access` of `look` everybody.
     """
 
     user: str
@@ -66,6 +67,8 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
     keys_command: str = ""
     keys_command_user: str = ""
     instance_connect: bool = False
+    look_keys: list[str] = []
+    access: str = "root"
     algorithms: Wishes = Wishes()
     limits: Limits = Limits()
 
@@ -108,7 +111,7 @@ class Event(msgspec.Struct, tag=True, frozen=True):
 
     `login`, `session`, `session-end`, `closed` of those who are in; `refused` with the reason for
     who tried and is not; `dropped` for other strangers, one for each source and minute; `problem`;
-    `host-key`, a public one more.
+    `host-key`, a public one more. `access` is the level of a login and its sessions.
     """
 
     what: str
@@ -117,6 +120,7 @@ class Event(msgspec.Struct, tag=True, frozen=True):
     key: str = ""
     session: str = ""
     detail: str = ""
+    access: str = ""
 
 
 ToMonitor = Configure | StatusRequest

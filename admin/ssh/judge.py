@@ -7,7 +7,7 @@ verified here.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from admin.ssh import certificates, userkeys
 from admin.ssh.blobs import Reader, string
@@ -133,6 +133,17 @@ class Judge:
             return Verdict(ask.id, accepted=True)
         self.refused.append(Refusal(_plain(ask.user), fingerprint(ask.key), why))
         return Verdict(ask.id, accepted=False)
+
+    def narrow(self) -> Admission:
+        """Return what the login may do now: less than when it logged in, but never more.
+
+        Raises RefusedError before there is a login.
+        """
+        if self.login is None:
+            raise _foreign("a session before authentication")
+        admission = self.policy().narrowed(self.login.admission)
+        self.login = replace(self.login, admission=admission)
+        return admission
 
     def refuse(self, why: str) -> None:
         """Note why the whole connection is refused."""

@@ -5,7 +5,7 @@ login may do, or a reason for the operator; the peer hears nothing but no.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from admin.ssh import certificates
 from admin.ssh.options import Options, merge
@@ -35,21 +35,29 @@ class Admission:
     """A key that may log in once it is proven, and what the login may do then.
 
     `key` is what the signature must be by: a certificate's is the key in it. `certificate` tells
-    people which one it was.
+    people which one it was, `authority` is the blob of its CA's key.
     """
 
     key: KeyLine
     options: Options
     certificate: str = ""
+    authority: bytes = b""
+    look: bool = False
+    """Whether the login may read the host and do nothing else."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """One user, what lets in, and the CAs that may say so (`trusted-user-ca-keys`)."""
+    """One user, what lets in, and the CAs that may say so (`trusted-user-ca-keys`).
+
+    Keys and CAs in `lookers` only look, wherever else they stand; with `look` everybody does.
+    """
 
     user: str
     entries: Sequence[Entry] = ()
     trusted: frozenset[bytes] = frozenset()
+    lookers: frozenset[bytes] = frozenset()
+    look: bool = False
 
     def admit(
         self, user: str, blob: bytes, address: str, now: float, more: Sequence[Entry] = ()
@@ -67,7 +75,14 @@ class Policy:
             raise RefusedError(why, code="LOGIN_REFUSED")
         if user != self.user:
             raise RefusedError("the user is not the one that may log in", code="LOGIN_REFUSED")
-        return found
+        return self.narrowed(found)
+
+    def narrowed(self, found: Admission) -> Admission:
+        """Return the admission as far as it goes now: a look forwards nothing, no agent either."""
+        if not (found.look or self.look or self.lookers & {found.key.blob, found.authority}):
+            return found
+        options = replace(found.options, port_forwarding=False, agent_forwarding=False)
+        return replace(found, options=options, look=True)
 
     def _by_key(
         self, blob: bytes, address: str, now: float, more: Sequence[Entry]
@@ -101,7 +116,7 @@ class Policy:
                 continue
             why = options.refusal(address, now)
             if not why:
-                return Admission(certificate.key, options, named), ""
+                return Admission(certificate.key, options, named, ca.blob), ""
         return None, why
 
 

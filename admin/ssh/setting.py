@@ -3,8 +3,10 @@
 It reads accounts and files that user-data names, and never raises: what is unusable is a sentence.
 """
 
+import contextlib
 import os
 import pwd
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from admin.ssh.policy import Policy, entries
 from admin.ssh.protocol import Algorithms
 from admin.ssh.sources import Sources, parse_networks
 from contract.errors import SheltieError
-from contract.keyline import parse_plain
+from contract.keyline import parse, parse_plain
 
 __all__ = ["Setting", "read"]
 
@@ -48,6 +50,8 @@ class Setting:
 def read(message: Configure, fips_file: Path = FIPS) -> Setting:
     """Judge `message`."""
     usable, problems = entries(message.keys, "ssh.authorized-keys")
+    # What is wrong with a line the keeper has said; here it is looked at for its key.
+    looking, _ = entries(message.look_keys, "sheltie.look-keys")
     trusted = set()
     for number, line in enumerate(message.authorities, 1):
         try:
@@ -65,13 +69,28 @@ def read(message: Configure, fips_file: Path = FIPS) -> Setting:
     if not os.geteuid() and message.user and not _exists(message.user):
         problems.append(f"the user {message.user} does not exist here: nobody can log in")
     return Setting(
-        Policy(message.user, usable, frozenset(trusted)),
+        Policy(
+            message.user,
+            (*looking, *usable),
+            frozenset(trusted),
+            _lookers(message.look_keys),
+            message.access != "root",
+        ),
         command,
         _sane(message.limits),
         exempt,
         algorithms,
         tuple(problems),
     )
+
+
+def _lookers(lines: Sequence[str]) -> frozenset[bytes]:
+    """Return the keys of all lines, also of those whose options let nobody in by themselves."""
+    found = set()
+    for line in lines:
+        with contextlib.suppress(SheltieError):  # told of already
+            found.add(parse(line).blob)
+    return frozenset(found)
 
 
 def _command(message: Configure, problems: list[str]) -> KeysCommand | None:

@@ -12,6 +12,7 @@ from contract.event import Entry, Event, ExecStarted, Refused, Who
 
 WHO = Who("control", 1000, 274, 7)
 CODES = {
+    "acted",
     "audit.damaged",
     "audit.dropped",
     "audit.repaired",
@@ -35,6 +36,8 @@ CODES = {
     "image.removed",
     "reboot.deferred",
     "refused",
+    "session.ended",
+    "session.started",
     "settings.changed",
     "settings.found",
     "settings.recovered",
