@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 __all__ = [
+    "ActStarted",
     "Acted",
     "AuditDamaged",
     "AuditDropped",
@@ -276,10 +277,21 @@ class SessionEnded(_Event, frozen=True, tag="session.ended"):
     login: Login
 
 
+class ActStarted(_Event, frozen=True, tag="act.started"):
+    """An action is about to be run on the host; what came of it `acted` tells, if it ends."""
+
+    who: Who
+    action: str
+    parameters: dict[str, str]
+    session: str = ""
+    login: Login | None = None
+
+
 class Acted(_Event, frozen=True, tag="acted"):
     """An action was run on the host, with these parameters, and `result` came of it.
 
-    `login` and `session` are whose it was, where an SSH session is found that it belongs to.
+    `result` is `done`, or begins with `failed` or `refused`. `login` and `session` are whose it
+    was, where an SSH session is found that it belongs to.
     """
 
     who: Who
@@ -378,6 +390,7 @@ Event = (
     | ImageFailed
     | SessionStarted
     | SessionEnded
+    | ActStarted
     | Acted
     | AuditRepaired
     | AuditDamaged

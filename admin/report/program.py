@@ -5,15 +5,34 @@ import select
 import shutil
 import subprocess
 import time
+from dataclasses import dataclass
 
 from admin.sheltie.command import PATH
 from contract.errors import FailedError, MachineError
 
-__all__ = ["find", "lines", "run"]
+__all__ = ["Done", "complete", "find", "lines", "run"]
 
 SECONDS = 20
 OUTPUT_MAX = 16 << 20
 ENVIRONMENT = {"PATH": PATH, "LC_ALL": "C.UTF-8", "HOME": "/", "SYSTEMD_COLORS": "0"}
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a program ended, what it said on both streams, and which bound it met, if any."""
+
+    status: int
+    said: bytes
+    complained: bytes
+    cut: str = ""
+
+    def last_words(self) -> str:
+        """Return its last line, of complaints first."""
+        for text in (self.complained, self.said):
+            words = text.decode(errors="replace").strip().splitlines()
+            if words:
+                return words[-1]
+        return f"status {self.status}"
 
 
 def find(*names: str) -> str:
@@ -26,6 +45,16 @@ def run(argv: list[str], *, seconds: int = SECONDS, may_be_cut: bool = False) ->
 
     With `may_be_cut` the end of its time is no error, and what it said until then is returned.
     """
+    done = complete(argv, seconds=seconds)
+    if done.cut and not may_be_cut:
+        raise FailedError(f"{argv[0]} {done.cut}", code="REPORT_BOUND")
+    if done.status and not done.cut:
+        raise FailedError(f"{argv[0]}: {done.last_words()}", code="REPORT_PROGRAM")
+    return done.said
+
+
+def complete(argv: list[str], *, seconds: int = SECONDS) -> Done:
+    """Run `argv` to its end, or to its bound's. Raises MachineError (REPORT_PROGRAM)."""
     try:
         process = subprocess.Popen(
             argv,
@@ -41,13 +70,7 @@ def run(argv: list[str], *, seconds: int = SECONDS, may_be_cut: bool = False) ->
             said, complained, cut = _read(process, time.monotonic() + seconds)
         finally:
             process.kill()
-        status = process.wait()
-    if cut and not may_be_cut:
-        raise FailedError(f"{argv[0]} {cut}", code="REPORT_BOUND")
-    if status and not cut:
-        words = complained.decode(errors="replace").strip().splitlines() or [f"status {status}"]
-        raise FailedError(f"{argv[0]}: {words[-1]}", code="REPORT_PROGRAM")
-    return said
+        return Done(process.wait(), said, complained, cut)
 
 
 def lines(output: bytes) -> list[str]:

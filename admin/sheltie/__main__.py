@@ -56,6 +56,10 @@ def run(asked: options.Options) -> int:
     kernel.withhold()
     if asked.report:
         _report(asked)
+    if asked.act:
+        host.find()
+        _judge_host(shell=False)
+        _act(asked)
     way = _find(asked)
     seen = os.isatty(0) and os.isatty(1) and not asked.command and not asked.script
     untrusted = _judge_host(shell=seen)
@@ -210,6 +214,13 @@ def _report(asked: options.Options) -> NoReturn:
     secrets = ["--look-secrets"] if asked.look == "look-secrets" else []
     ours = [sys.executable, "-I", "-m", "admin.report", *secrets]
     os.execv(sys.executable, [*ours, *asked.command])
+
+
+def _act(asked: options.Options) -> NoReturn:
+    """Execute the actions' own program; that a login may only look is our word, not its own."""
+    look = ["--look"] if asked.look else []
+    ours = [sys.executable, "-I", "-m", "admin.act", *look]
+    os.execv(sys.executable, [*ours, *asked.command[1:]])
 
 
 def _become_root(arguments: list[str]) -> NoReturn:

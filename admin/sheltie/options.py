@@ -17,6 +17,8 @@ TOOLS = frozenset({"mnt", "uts", "cgroup"})
 """What `--tools` leaves out: a tool needs this container's files, and the host's ps, ip, ipcs."""
 COPIES = ("get", "put")
 """First words that are ours, as the reports' are."""
+ACT = "act"
+"""A first word that is ours, likewise."""
 PID_DIGITS = 10
 _REPORTS = "units logs containers pods netstat files environ stacks firewall disk capture"
 REPORTS = frozenset(_REPORTS.split())
@@ -27,6 +29,7 @@ class Options:
     """What the command line asks for; an empty command means a shell."""
 
     __slots__ = (
+        "act",
         "command",
         "copy",
         "left_out",
@@ -51,6 +54,8 @@ class Options:
         """`look`, `look-secrets` or nothing, which is root."""
         self.report = False
         """Whether COMMAND is the name of a report of ours, with its arguments."""
+        self.act = False
+        """Whether COMMAND is `act`, with an action's name and words."""
         self.copy = False
         """Whether COMMAND is `get` or `put`, with two paths."""
         self.tools = False
@@ -85,6 +90,7 @@ def parse(arguments: list[str]) -> Options:
     if asked.command and not ended:
         asked.report = asked.command[0] in REPORTS
         asked.copy = asked.command[0] in COPIES
+        asked.act = asked.command[0] == ACT
     if not asked.show:
         _judge(asked)
     return asked
@@ -134,13 +140,15 @@ def _judge(asked: Options) -> None:
         raise _wrong("COMMAND is empty")
     if asked.shell and command:
         raise _wrong("--shell chooses the shell that runs without COMMAND")
-    if asked.tools and (not command or asked.copy or asked.report):
+    if asked.tools and (not command or asked.copy or asked.report or asked.act):
         raise _wrong("--tools takes a tool of this container as COMMAND")
     if asked.target and asked.pod:
         raise _wrong("--target and --pod each say where to go: take one")
     elsewhere = asked.target or asked.pod or asked.tools or asked.left_out
-    if elsewhere and (asked.look or asked.report):
-        raise _wrong("a look and a report are of the whole host, with all its namespaces")
+    if elsewhere and (asked.look or asked.report or asked.act):
+        raise _wrong("looks, reports and actions are of the whole host, with all its namespaces")
+    if asked.act and asked.look:
+        raise _wrong("an action is no look")
     if asked.copy:
         _judge_copy(asked)
     if asked.tools:

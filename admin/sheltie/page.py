@@ -6,6 +6,7 @@ HELP = """\
 Usage: sheltie [OPTIONS] [--] [COMMAND [ARGS...]]
        sheltie [OPTIONS] get HOSTPATH [LOCAL|-]
        sheltie [OPTIONS] put LOCAL|- HOSTPATH
+       sheltie act NAME [VALUES...] | --list
 
 Root on the host: a shell, or one command of the host's.
 
@@ -33,6 +34,12 @@ To read is enough? These change nothing, and the kernel sees to it:
   sheltie netstat                  a report: units, logs UNIT, containers, pods, netstat, files PID,
                                    environ PID, stacks PID, firewall, disk, capture; each has --help
   sheltie -- netstat               the host's command of that name
+
+Is it one of the things that are done often? Then by name, checked and recorded:
+
+  sheltie act --list               restart-unit, restart-container, kill-pid, rotate-logs,
+                                   free-images, support-bundle; each has --help and --dry-run
+  sheltie act restart-unit kubelet
 
 Options (only before COMMAND):
   --look                     as an unprivileged uid of its own, all read-only, secrets covered

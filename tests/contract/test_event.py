@@ -12,6 +12,7 @@ from contract.event import Entry, Event, ExecStarted, Refused, Who
 
 WHO = Who("control", 1000, 274, 7)
 CODES = {
+    "act.started",
     "acted",
     "audit.damaged",
     "audit.dropped",

@@ -109,7 +109,7 @@ def access(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Access]:
         place.mkdir(parents=True)
         access.configure(**{"look-keys": [access.keys["looker"], access.keys["both"]]})
         serve = ["-m", "admin", "serve", "--listen", "127.0.0.1:0", "--no-accounts"]
-        argv = [*in_box(box), PYTHON, "-I", *serve, "--state", STATE]
+        argv = [*in_box(box), PYTHON, "-I", *serve]
         with (place / "log").open("wb") as log:
             server = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=log, stdout=sys.stderr)
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contract import places
-from tests.admin.access.conftest import STATE, Access
+from tests.admin.access.conftest import Access
 from tests.e2e.terminal import Terminal
 
 pytestmark = [pytest.mark.privileged, pytest.mark.timeout(180), pytest.mark.xdist_group("access")]
@@ -173,7 +173,7 @@ def test_status_log_and_audit_name_the_level(access: Access) -> None:
     text = access.until(lambda text: text.count("INFO session-end ") >= 2)
     assert "access=look" in text
     assert "access=root" in text
-    shown = access.box.run(access.box.argv(*ADMIN, "status", "--state", STATE)).stdout.decode()
+    shown = access.box.run(access.box.argv(*ADMIN, "status")).stdout.decode()
     assert shown.count("(only look)") == 2
     seen = {(one["code"], one["login"]["access"]) for one in access.audited() if "login" in one}
     both = ("look", "root")

@@ -65,7 +65,9 @@ def test_looks_and_reports(arguments: list[str], look: str, report: bool) -> Non
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--foo"], ["--look=1"], ["--without-layer", "uid"], ["-x"], ["--shell"], ["--shell", "zsh"],
+    [["--foo"], ["--look=1"],
+     ["--look", "act", "x"], ["--tools", "act"], ["--no-net", "act", "x"],
+      ["--without-layer", "uid"], ["-x"], ["--shell"], ["--shell", "zsh"],
      ["--shel=bash"], ["--", ""], ["-hx"], ["--shell=bash", "ls"],
      ["--help=1"], ["--shell=bash", "--busybox"], ["--busybox=1"],
      ["--busybox", "ls"], ["--no-user"], ["--no-mnt=1"], ["--no-"], ["--no-no-mnt"],
