@@ -102,7 +102,8 @@ class Rules:
 
 
 def _is_fifo(entry: os.DirEntry[str]) -> bool:
-    if entry.is_file(follow_symlinks=False):
+    # Both by what the directory says: to ask a mount on it, one whose server is dead, would hang.
+    if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False):
         return False
     try:
         return S_ISFIFO(entry.stat(follow_symlinks=False).st_mode)

@@ -90,7 +90,7 @@ class Shell:
             "SHELL": "/bin/sh",
         }
         words = ["-c", script] if script else ["-i"] if interactive else []
-        bare = self.busybox >= 0 and not _finds("ls")
+        bare = self.busybox >= 0 and not _finds("ls", _machine(self.busybox))
         try:
             if self.bash < 0 or bare:
                 if interactive and bare and not script:
@@ -162,8 +162,29 @@ def _open(path: str) -> int:
         return -1
 
 
-def _finds(name: str) -> bool:
-    return any(os.access(f"{place}/{name}", os.X_OK) for place in PATH.split(":"))
+def _finds(name: str, machine: bytes) -> bool:
+    """Whether the host has a program that can run here: a foreign machine's cannot."""
+    for place in PATH.split(":"):
+        path = f"{place}/{name}"
+        if os.access(path, os.X_OK):
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError:
+                return True  # to execute asks for less than to read
+            try:
+                return _machine(descriptor) in (machine, b"")
+            finally:
+                os.close(descriptor)
+    return False
+
+
+def _machine(program: int) -> bytes:
+    """Return e_machine of an open program (elf(5)), nothing where it is no such program."""
+    try:
+        head = os.pread(program, 20, 0)
+    except OSError:
+        return b""
+    return head[18:20] if head.startswith(b"\x7fELF") else b""
 
 
 def _short(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 
 from contract import places
 
@@ -34,11 +35,13 @@ def _ask(seconds: float, path: str) -> str:
     answer = b""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            deadline = time.monotonic() + seconds
             connection.settimeout(seconds)
             connection.connect(path)
             connection.sendall(REQUEST)
             while len(answer) < LIMIT and (piece := connection.recv(LIMIT)):
                 answer += piece
+                connection.settimeout(max(deadline - time.monotonic(), 0.001))
     except OSError:
         return ""
     head, _, body = answer.partition(b"\r\n\r\n")

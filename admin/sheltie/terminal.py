@@ -14,6 +14,8 @@ import signal
 import termios
 import time
 
+from admin.sheltie.command import tell
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +36,8 @@ CAUGHT = (*PASSED_ON, "SIGWINCH", "SIGCONT", "SIGTSTP", "SIGCHLD")
 def run(pty: tuple[int, int], become: Callable[[], NoReturn], *, shell: bool) -> int:
     """Run `become` in a child on the pty (master, slave), relay, and return its wait status.
 
-    `become` enters the host and executes; it must not return. Raises OSError.
+    `become` enters the host and executes; it must not return. Where no child can be had this
+    process becomes it, without a pty of the host's. Raises OSError.
     """
     master, slave = pty
     os.set_blocking(master, False)
@@ -45,7 +48,12 @@ def run(pty: tuple[int, int], become: Callable[[], NoReturn], *, shell: bool) ->
     for number in numbers:
         signal.signal(number, _noted)
     _adopt(slave)
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as error:
+        os.close(slave)
+        os.close(master)
+        _become_without_relay(error, numbers, before, become)
     if not child:
         _child(slave, numbers, become)
     try:
@@ -228,6 +236,18 @@ def _child(slave: int, numbers: list[int], become: Callable[[], NoReturn]) -> No
         become()
     finally:
         os._exit(1)
+
+
+def _become_without_relay(
+    error: OSError, numbers: list[int], before: set[int], become: Callable[[], NoReturn]
+) -> NoReturn:
+    """Become the command on our own terminal: where nobody can fork, a shell can still kill."""
+    tell(f"no process can be started: {error.strerror}; on this container's terminal, then")
+    signal.set_wakeup_fd(-1)
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    become()
 
 
 def _adopt(slave: int) -> None:
