@@ -18,8 +18,11 @@ from tests.admin.sheltie.engine import engine
 from tests.admin.sheltie.test_terminal import wait_for
 
 __all__ = ["box"]
+pytestmark = pytest.mark.timeout(240)
 
 ID = "0123456789abcdef" * 4
+PATIENT = 60
+"""Seconds for the host's own programs, on a crowded machine."""
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ def left_running(
         words = " ".join(SHELTIE)
         seam.ask(Pty("xterm", 24, 80, {}), Execute(f"{words} -- {command}".encode()))
         if until is not None:
-            wait_for(until)
+            wait_for(until, PATIENT)
             seam.stream.sendall(b"\n")
         text = seam.rest().decode()
         assert seam.exited().status == 0, text
@@ -91,7 +94,7 @@ def test_what_podman_began_is_named(box: Box) -> None:
         engine(box, "enabled") as rootfs,
         daemon(box, "podman", "system", "service", "--time", "0", url),
     ):
-        wait_for(lambda: box.on_host("ls", "/run/podman.sock") != "")
+        wait_for(lambda: box.on_host("ls", "/run/podman.sock") != "", PATIENT)
         run = ["podman", "--remote", "--url", url, "run", "--detach", "--stop-timeout", "1"]
         named = left_running(box, " ".join([*run, *rootfs, "7400"]))
         assert running(box, "7400")
@@ -116,7 +119,7 @@ def test_what_a_spooler_began_is_named(box: Box) -> None:
         ((line, stop),) = named
         assert "(at)" in line
         box.run(box.sheltie(*stop.split()))
-        wait_for(lambda: not running(box, "7401"))
+        wait_for(lambda: not running(box, "7401"), PATIENT)
 
 
 @pytest.mark.privileged

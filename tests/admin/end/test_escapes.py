@@ -14,11 +14,12 @@ from tests.admin.session.seam import Seam, session
 from tests.admin.sheltie.conftest import CLONE, PYTHON, SHELTIE, Box, box
 from tests.admin.sheltie.test_terminal import wait_for
 from tests.admin.sheltie.test_ways import workload
+from tests.e2e.host import PATIENCE
 
 __all__ = ["box"]
-pytestmark = [pytest.mark.privileged, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.privileged, pytest.mark.timeout(240)]
 
-SECONDS = 5
+SECONDS = 5 * PATIENCE
 WAYS = (
     "setsid", "doublefork", "nohup", "stopped", "tmux", "pidns", "userns", "cloneparent",
     "subreaper", "cgroup", "container", "loginuid",
