@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from contract.audit.sink import MemorySink
 from host import wanted
 from host.api.limits import Limits
 from host.api.listener import Listener
-from host.audit.sink import MemorySink
 from host.audit.trail import Trail
 from host.callers import HOST, Caller
 from host.house import House
