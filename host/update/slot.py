@@ -16,6 +16,7 @@ from host.update.places import SIZES, Places
 
 __all__ = ["Slot", "interruptible"]
 
+SIZES_VERSION: Final = 1
 VERITY_LABEL_END: Final = "_verity"
 SECONDS: Final = 1800.0
 """Longest run of sysupdate: it copies from disk to disk."""
@@ -64,7 +65,10 @@ class Slot:
         files = (offered.root.file, offered.verity.file)
         sizes = {file: (self._places.staging / file).stat().st_size for file in files}
         try:
-            durable.write_file(self._places.staging / SIZES, json.dumps(sizes).encode())
+            durable.write_file(
+                self._places.staging / SIZES,
+                json.dumps({"version": SIZES_VERSION, "sizes": sizes}).encode(),
+            )
         except OSError as error:
             raise fetch.full(self._places.staging, SIZES) from error
         await self._run("update", version)
@@ -80,8 +84,10 @@ class Slot:
         """Return the lengths of what was written: manifests tell none. Unknown, it is not whole."""
         try:
             found = json.loads(durable.read_file(self._places.staging / SIZES, fetch.SMALL_MAX))
-            return {str(file): int(size) for file, size in dict(found).items()}
-        except (OSError, ValueError, TypeError, SheltieError):
+            if found["version"] != SIZES_VERSION:
+                return {}
+            return {str(file): int(size) for file, size in found["sizes"].items()}
+        except (OSError, ValueError, TypeError, LookupError, AttributeError, SheltieError):
             return {}
 
     async def _table(self) -> list[disk.Partition]:
