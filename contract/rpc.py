@@ -19,6 +19,7 @@ __all__ = [
     "Fault",
     "HostKeys",
     "KeyShown",
+    "LoginKey",
     "RefusalShown",
     "Reply",
     "Request",
@@ -59,11 +60,16 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class KeyShown(msgspec.Struct, frozen=True):
-    """A public key as people recognise it, and the level that it gives: `root` or `look`."""
+    """A public key as people recognise it."""
 
     fingerprint: str
     type: str
     comment: str = ""
+
+
+class LoginKey(KeyShown, frozen=True):
+    """A key that lets in, and what its logins may: `root` or `look`."""
+
     access: str = "root"
 
 
@@ -109,7 +115,7 @@ class AdminStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     since: str = ""
     listen: list[tuple[str, int]] = []
     reached_at: list[tuple[str, int]] = []
-    keys: list[KeyShown] = []
+    keys: list[LoginKey] = []
     sessions: list[SessionShown] = []
     refusals: list[RefusalShown] = []
     check: CheckShown | None = None

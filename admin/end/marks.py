@@ -32,6 +32,8 @@ class Marks:
     """Where all version 2 cgroups are seen."""
     audit: int = UNSET
     """The audit session id, when it is the session's own."""
+    others: frozenset[int] = frozenset()
+    """More audit session ids of its own, where its parts were marked one by one."""
     lacking: tuple[str, ...] = ()
     """A sentence for each mark that this machine refused."""
 
@@ -57,7 +59,11 @@ class Marks:
             audit = int((_AUDIT / "sessionid").read_text())
         except (OSError, ValueError) as error:
             lacking.append(f"it has no audit session id: {error}")
-        return cls(os.getpid(), cgroup, hierarchy, audit, tuple(lacking))
+        return cls(os.getpid(), cgroup, hierarchy, audit, lacking=tuple(lacking))
+
+    def bears(self, audit: int) -> bool:
+        """Whether an audit session id is the session's."""
+        return audit != UNSET and (audit == self.audit or audit in self.others)
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:

@@ -60,14 +60,14 @@ def members(marks: Marks) -> list[Process]:
         below = children.get(open_.pop(), [])
         open_ += [pid for pid in below if pid not in found]
         found.update(below)
-    found.update(pid for pid in table if _audit(pid) == marks.audit != UNSET)
+    found.update(pid for pid in table if marks.bears(_audit(pid)))
     found.discard(marks.pid)
     return [table[pid] for pid in sorted(found) if table[pid].alive]
 
 
 def by_audit(marks: Marks) -> Iterator[Process]:
     """Yield who bears the audit session id, found through the cgroups: faster than all of /proc."""
-    if marks.audit == UNSET or marks.hierarchy is None:
+    if marks.hierarchy is None or not (marks.others or marks.bears(marks.audit)):
         return
     for place, _, _ in os.walk(marks.hierarchy):
         try:
@@ -75,7 +75,7 @@ def by_audit(marks: Marks) -> Iterator[Process]:
         except OSError:
             continue  # removed meanwhile, or a threaded one, whose processes another lists
         for pid in map(int, pids):
-            if pid not in (0, marks.pid) and _audit(pid) == marks.audit:
+            if pid not in (0, marks.pid) and marks.bears(_audit(pid)):
                 found = look(pid)
                 if found is not None and found.alive:
                     yield found

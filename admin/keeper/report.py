@@ -12,7 +12,7 @@ from contract.rpc import (
     AdminStatus,
     CheckShown,
     HostKeys,
-    KeyShown,
+    LoginKey,
     RefusalShown,
     SessionShown,
 )
@@ -69,7 +69,7 @@ class Report:
             listen=list(self.listen),
             reached_at=list(self.reached_at),
             keys=[
-                KeyShown(
+                LoginKey(
                     key.fingerprint,
                     key.type,
                     _short(key.comment, COMMENT_BYTES),

@@ -3,6 +3,7 @@
     options   the command line                    (pure)
     command   what is executed, and how           (pure, but for the exec)
     host      is PID 1 the host's? enter it       (I/O)
+    execution the session under /exec, whose end a watcher sees to (I/O)
     terminal  a pty of the host's, and its relay  (I/O)
     kernel    the system calls
 

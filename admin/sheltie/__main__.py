@@ -6,7 +6,7 @@ import posix as os  # all that `os` has of use here, without its 1.3 ms
 import sys
 
 import contract
-from admin.sheltie import command, host, kernel, options
+from admin.sheltie import command, execution, host, kernel, options
 from contract.errors import MachineError, RefusedError, SheltieError
 
 TYPE_CHECKING = False
@@ -65,6 +65,7 @@ def run(asked: options.Options) -> int:
     untrusted = _judge_host(shell=seen)
     if asked.copy:
         return _copy(asked.command, way)
+    execution.join()
     shell = None if asked.command else command.Shell(asked.shell or "auto")
     environ = command.environment(_variables())
     terminal = os.isatty(0) and os.isatty(1)

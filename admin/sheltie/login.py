@@ -17,6 +17,11 @@ from contract.errors import MachineError, RefusedError, UsageError
 __all__ = ["judge", "main"]
 
 OURS = "sheltie"
+LOOKS = frozenset({"act", "command", "look", "report", "shell", "show"})
+"""Of the options those that a look may set; which acts are open to it they know themselves."""
+ROOTS = {"copy": "to copy", "left_out": "--no-…"}
+ROOTS |= {name: f"--{name}" for name in ("look-secrets", "pod", "target", "tools")}
+"""How people know the others."""
 GREETING = (
     "you can read this host, and change nothing; `exit` leaves",
     "for reports ask from outside: ssh … sheltie netstat; `ssh … sheltie --help` lists them",
@@ -61,18 +66,18 @@ def judge(line: str) -> options.Options:
 
 
 def _refuse_more(asked: options.Options) -> None:
-    """Refuse what is root's."""
-    root = {
-        "--look-secrets": asked.look == "look-secrets",
-        "--tools": asked.tools,
-        "--target": bool(asked.target),
-        "--pod": bool(asked.pod),
-        "--no-…": bool(asked.left_out),
-        "to copy": asked.copy,
-    }
-    for name, wanted in root.items():
-        if wanted:
-            raise RefusedError(f"this login may only look: {name} is root's", code="LOOK_ONLY")
+    """Refuse what is root's: whatever is asked for that is not known here to be a look's."""
+    usual = options.Options()
+    wanted = [
+        name
+        for name in options.Options.__slots__
+        if name not in LOOKS and getattr(asked, name) != getattr(usual, name)
+    ]
+    if asked.look == "look-secrets":
+        wanted.append(asked.look)
+    if wanted:
+        what = ROOTS.get(wanted[0], f"sheltie {wanted[0]}")
+        raise RefusedError(f"this login may only look: {what} is root's", code="LOOK_ONLY")
 
 
 def _first(line: str) -> str:

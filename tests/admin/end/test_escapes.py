@@ -4,10 +4,12 @@ import secrets
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from admin.sheltie.execution import RECORDS
 from admin.ssh.protocol import Execute, Pty, Shell
 from tests.admin.end.inside import in_box
 from tests.admin.session.seam import Seam, session
@@ -15,6 +17,7 @@ from tests.admin.sheltie.conftest import CLONE, PYTHON, SHELTIE, Box, box
 from tests.admin.sheltie.test_terminal import wait_for
 from tests.admin.sheltie.test_ways import workload
 from tests.e2e.host import PATIENCE
+from tests.e2e.terminal import Terminal
 
 __all__ = ["box"]
 pytestmark = [pytest.mark.privileged, pytest.mark.timeout(240)]
@@ -101,6 +104,68 @@ def test_a_wish_to_end_ends_them_too(box: Box, container: str) -> None:
         )
         subprocess.run(["kill", "-TERM", child], check=True)
         wait_for(lambda: not remains(box, token), SECONDS)
+
+
+@contextmanager
+def executed(box: Box, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run words in the container as `/exec` does: with no session process."""
+    argv = [*in_box(box), *words]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def records(box: Box) -> list[str]:
+    """Return what is written down of sessions under `/exec`."""
+    return box.run(box.argv("ls", RECORDS)).stdout.decode().split()
+
+
+@pytest.mark.parametrize(
+    "ways", ["setsid", "doublefork", "nohup", "stopped", "tmux", "pidns", "userns", "cgroup",
+             "container", "cgroup+tmux", "setsid,fork", "cgroup,cgroup+fork"],
+)  # fmt: skip
+@pytest.mark.parametrize("later", [False, True], ids=["first", "later"])
+def test_an_exec_ends_them_too(box: Box, container: str, ways: str, *, later: bool) -> None:
+    """Without a session process too: when what was executed is gone, nobody is left within 5 s."""
+    token = f"escape-{secrets.token_hex(6)}"
+    program = str(Path(__file__).with_name("escapes.py"))
+    argv = [*SHELTIE, "--", "env", "-C", str(CLONE), PYTHON, "-I", program, token, container, ways]
+    # The second sheltie of a shell joins the session that the first one made.
+    script = f'{" ".join(SHELTIE)} true; "$@"; exit 7'
+    with executed(box, *(("sh", "-c", script, "sh") if later else ()), *argv) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout.readline() == b"escaped\n"
+        assert (remains(box, token) != [], len(cgroups(box)), len(records(box))) == (True, 1, 1)
+        process.stdin.close()
+        assert process.wait(30) == (7 if later else 0)
+        wait_for(lambda: not remains(box, token), SECONDS)
+    wait_for(lambda: cgroups(box) == [] and records(box) == [], SECONDS)
+
+
+def test_an_exec_on_a_terminal_ends_them_too(box: Box) -> None:
+    """What a shell on a terminal left in the background ends with it, and a hang-up is an end."""
+    for leave in (True, False):
+        with Terminal([*in_box(box), *SHELTIE]) as terminal:
+            terminal.expect(r"# ")
+            terminal.keys("setsid -f sleep 7411; echo gone-$((1 + 1))\r")
+            terminal.expect("gone-2")
+            wait_for(lambda: box.on_host("pgrep", "-fx", "sleep 7411") != "")
+            if leave:
+                terminal.keys("exit\r")
+                assert terminal.wait() == 0
+        wait_for(lambda: box.on_host("pgrep", "-fx", "sleep 7411") == "", SECONDS)
+
+
+def test_what_an_exec_gives_to_nobody_holds_no_stream(box: Box) -> None:
+    """Whoever reads what an exec prints sees its end at once, not that of the watcher."""
+    begun = time.monotonic()
+    with executed(box, *SHELTIE, "--", "echo", "said") as process:
+        out, _ = process.communicate(timeout=30)
+        assert out == b"said\n"
+    assert time.monotonic() - begun < 2 * SECONDS
 
 
 def test_others_are_left_alone(box: Box, container: str) -> None:

@@ -1,14 +1,21 @@
 """What is known about the host, told in a line, and what an owner may make of it."""
 
+import contextlib
 import json
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from admin.sheltie import condition
+from contract import places
+from contract.status import ContainerState, ContainerStatus
 from contract.userdata import decode
 from tests.admin.sheltie.conftest import Box
 from tests.e2e.terminal import Terminal
@@ -124,6 +131,59 @@ def test_a_shell_on_a_terminal_is_told(box: Box) -> None:
     with Terminal(box.sheltie("echo", "hello")) as terminal:
         terminal.expect(r"^hello\r\n")
     assert box.run(box.sheltie(), input=b"true").stderr == b""
+
+
+@contextmanager
+def daemon(box: Box, answer: bytes) -> Iterator[list[bytes]]:
+    """A host's daemon at the container's API socket; yields what it was asked."""
+    path, asked = Path(f"/proc/{box.pid}/root{places.API_SOCKET}"), list[bytes]()
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):  # the test is over
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        asked.append(connection.recv(4096))
+                        connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield asked
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            path.unlink()
+
+
+@pytest.mark.privileged
+def test_the_image_is_named(box: Box) -> None:
+    """The daemon is asked once for what it started us from, and the line names its digest."""
+    status = ContainerStatus(
+        "admin", enabled=True, state=ContainerState.RUNNING, since="", digest=f"sha256:{HASH}"
+    )
+    body = msgspec.json.encode(status)
+    kept = Path(f"/proc/{box.pid}/root{places.IMAGE_DIGEST}")
+    kept.parent.mkdir(exist_ok=True)
+    good = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + body
+    with daemon(box, b"HTTP/1.1 404 Not Found\r\n\r\n"), Terminal(box.sheltie()) as terminal:
+        terminal.expect(r"sheltie: the host: (?![^\r\n]*image)[^\r\n]*\r\n\S*\[root@")
+    assert not kept.exists()
+    try:
+        with daemon(box, good) as asked:
+            for _ in range(2):
+                with Terminal(box.sheltie()) as terminal:
+                    terminal.expect(
+                        rf"sheltie: the host: [^\r\n]*, admin's image sha256:{HASH[:12]}\r\n"
+                    )
+            (request,) = asked
+        assert request.startswith(b"GET /sheltie/v1/containers/admin HTTP/1.0\r\n")
+        assert kept.read_text() == f"sha256:{HASH}"
+    finally:
+        kept.unlink(missing_ok=True)
 
 
 @pytest.mark.privileged
