@@ -107,7 +107,8 @@ class Session:
         program = self._await_program()
         if program is None:
             return
-        touch.tell()
+        if not self._task.look:
+            touch.tell()
         self._start(program)
         self._tell_monitor(program)
         self._pump.watch(self._control.fileno(), self._request)

@@ -6,7 +6,7 @@ A host that has been subverted can say what it likes: this tells an honest host'
 
 from __future__ import annotations
 
-import os
+import posix as os  # all that `os` has of use here, without its 1.3 ms
 
 from contract import places
 

@@ -6,11 +6,12 @@ a session is recorded, and whose end ends the session.
 
 from __future__ import annotations
 
+# The C modules under `signal` and `os`: without its enums the one is 3 ms cheaper, the other 1.3.
+import _signal as signal  # type: ignore[import-not-found]  # typeshed does not describe it
 import errno
 import fcntl
-import os
+import posix as os
 import select
-import signal
 import termios
 import time
 
@@ -235,7 +236,7 @@ def _child(slave: int, numbers: list[int], become: Callable[[], NoReturn]) -> No
                 os.dup2(slave, descriptor)
         become()
     finally:
-        os._exit(1)
+        os._exit(1)  # noqa: SLF001  its only name
 
 
 def _become_without_relay(

@@ -1,6 +1,7 @@
 """A login that may only look: whatever it asks for is a look, by real clients at a real door."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,26 @@ def test_a_forced_command_is_a_look_too(access: Access) -> None:
     access.configure(**{"look-keys": [f'command="id -u; echo forced" {access.keys["looker"]}']})
     uid, word = access.out("looker", "sheltie put - /etc/x").split()
     assert (int(uid) >= 1879048192, word) == (True, "forced")
+
+
+def test_a_look_does_not_touch_the_host(access: Access) -> None:
+    """The daemon is told of whoever could be root, and of nobody who can only look."""
+    path = access.root / places.API_SOCKET[1:]
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        listening.settimeout(30)
+        try:
+            access.out("looker", "true")
+            access.out("operator", "true")
+            connection, _ = listening.accept()
+            assert connection.recv(100).startswith(b"POST /sheltie/v1/touched ")
+            connection.close()
+            listening.settimeout(0)
+            with pytest.raises(BlockingIOError):
+                listening.accept()
+        finally:
+            path.unlink()
 
 
 def test_status_log_and_audit_name_the_level(access: Access) -> None:
