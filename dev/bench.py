@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import SheltieError
-from dev import bench_api, bench_runtime, bench_ssh, images
+from dev import bench_api, bench_entry, bench_runtime, bench_ssh, images
 from dev.running import Running, stop
 from dev.site import CLONE, Site
 from dev.steps import Steps
@@ -27,18 +27,6 @@ from dev.up import bring_up, enable, ending, make_identity
 __all__ = ["main"]
 
 ROUNDS = 15
-# Runs the commands of argv[2:] (JSON lists) in turn, argv[1] times; prints a list of ms for each.
-TIMER = """
-import json, subprocess, sys, time
-commands = [json.loads(text) for text in sys.argv[2:]]
-times = [[] for _ in commands]
-for _ in range(int(sys.argv[1])):
-    for command, mine in zip(commands, times):
-        begun = time.perf_counter()
-        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-        mine.append((time.perf_counter() - begun) * 1e3)
-print(json.dumps(times))
-"""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -89,15 +77,10 @@ def _warm(site: Site, steps: Steps) -> list[Row]:
 
 
 def _entry(host: Running) -> list[Row]:
-    looking = ["sheltie", "--look", "true"]
-    commands = [["sheltie", "true"], ["nsenter", "-t", "1", "-a", "true"], looking]
-    ours, theirs, look = _inside(host, "admin", commands)
-    ratio = f"{ours / theirs:.1f} x nsenter -t 1 -a ({theirs:.1f} ms)"
-    more = f"{look - ours:.1f} ms more than without; goal < 10 ms"
-    return [
-        ("sheltie true, in admin", f"{ours:.1f} ms", ratio),
-        ("sheltie --look true, in admin", f"{look:.1f} ms", more),
-    ]
+    def measure(program: str, commands: list[list[str]]) -> list[list[float]]:
+        return _measure(host, "admin", program, commands)
+
+    return bench_entry.rows(measure, ["sheltie"], ["python3", "-I", "-S", "-c", "pass"])
 
 
 def _help(host: Running) -> list[Row]:
@@ -165,10 +148,17 @@ def _starts() -> list[Row]:
 
 def _inside(host: Running, name: str, commands: list[list[str]]) -> list[float]:
     """Return the median ms of each command in container `name`, interleaved."""
-    words = [json.dumps(command) for command in commands]
-    argv = host.in_container(name, "python3", "-I", "-c", TIMER, str(ROUNDS), *words)
+    return [statistics.median(times) for times in _measure(host, name, bench_entry.TIMES, commands)]
+
+
+def _measure(
+    host: Running, name: str, program: str, commands: list[list[str]]
+) -> list[list[float]]:
+    words = [str(ROUNDS), *bench_entry.words(commands)]
+    argv = host.in_container(name, "python3", "-I", "-c", program, *words)
     done = subprocess.run(argv, capture_output=True, check=True, timeout=300)
-    return [statistics.median(times) for times in json.loads(done.stdout)]
+    times: list[list[float]] = json.loads(done.stdout)
+    return times
 
 
 def _ssh(host: Running, answer: dict[str, Any], command: str) -> list[str]:
