@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 
 from admin.end.marks import Marks
-from admin.end.members import Process, by_audit, kill, members
+from admin.end.members import Process, by_audit, kill, members, nobody
 
 __all__ = ["GRACE_SECONDS", "SECONDS", "end"]
 
@@ -27,6 +27,9 @@ def end(marks: Marks, *, grace: float = GRACE_SECONDS, seconds: float = SECONDS)
     deadline = time.monotonic() + seconds
     # The kernel reaps from here on: zombies would make each look slower than a fork.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    if nobody(marks):
+        marks.remove()  # everybody ended with the program: the rule, and there is nobody to hunt
+        return []
     if members(marks):
         _ask(marks, min(deadline, time.monotonic() + grace))
     marks.kill()

@@ -1,7 +1,11 @@
-"""Who belongs to a session, by each of its marks; read anew each time, and killed by pidfd."""
+"""Who belongs to a session, by each of its marks; read anew each time, and killed by pidfd.
+
+Read by bare system calls: at its end a session reads more files than in all its life before.
+"""
 
 import contextlib
 import os
+import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +13,15 @@ from pathlib import Path
 
 from admin.end.marks import UNSET, Marks
 
-__all__ = ["Process", "by_audit", "everybody", "kill", "look", "members"]
+__all__ = ["Process", "by_audit", "everybody", "kill", "look", "members", "nobody"]
 
 _DEAD = frozenset({"Z", "X"})
+_SIZE = 4096
+"""More than such a file of a process holds."""
+_SURE_LOOKS = 8
+"""Most looks, each of a millisecond or two, for one while which nobody at all is born."""
+_STAT_SIZE = 1 << 20
+"""More than the whole machine's: a line for each processor."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +43,8 @@ class Process:
 
 def look(pid: int) -> Process | None:
     """Return a process, or None when there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", errors="replace") as file:  # noqa: PTH123  a fork is fast too
-            text = file.read()
-    except OSError:
+    text = _read(f"/proc/{pid}/stat").decode(errors="replace")
+    if not text:
         return None
     name, _, rest = text.partition("(")[2].rpartition(")")
     fields = rest.split()
@@ -45,8 +53,24 @@ def look(pid: int) -> Process | None:
 
 def everybody() -> dict[int, Process]:
     """Return all processes by their pids."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  likewise
-    return {one.pid: one for one in map(look, pids) if one is not None}
+    return {one.pid: one for one in map(look, _pids()) if one is not None}
+
+
+def nobody(marks: Marks) -> bool:
+    """Whether it is certain that nobody is left: a look that finds nobody, and no birth meanwhile.
+
+    Who is faster than a look must fork, and the kernel counts every fork. The caller is the
+    session's process, a subreaper: as long as somebody descends from it, it has a child.
+    """
+    for _ in range(_SURE_LOOKS):
+        born = _forks()
+        if born is None or _has_children() or marks.populated():
+            return False
+        if marks.audit != UNSET and _bearers(marks):
+            return False
+        if born == _forks():
+            return True
+    return False
 
 
 def members(marks: Marks) -> list[Process]:
@@ -96,9 +120,47 @@ def kill(process: Process, number: int = signal.SIGKILL) -> None:
         os.close(pidfd)
 
 
-def _audit(pid: int) -> int:
+def _pids() -> list[int]:
+    # Bare: a fork is fast too.
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+
+
+def _bearers(marks: Marks) -> set[int]:
+    """Return who bears the audit session id, which the session has of its own."""
+    return {pid for pid in _pids() if _audit(pid) == marks.audit} - {marks.pid}
+
+
+def _has_children() -> bool:
+    """Reap who is dead; return whether a child lives."""
     try:
-        with open(f"/proc/{pid}/sessionid", "rb") as file:  # noqa: PTH123  likewise
-            return int(file.read())
-    except (OSError, ValueError):
-        return UNSET
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _forks() -> int | None:
+    """Return how many processes and threads were born since boot (proc_stat(5)), if it is told."""
+    found = re.search(rb"^processes (\d+)$", _read("/proc/stat", _STAT_SIZE), re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def _audit(pid: int) -> int:
+    """Return a process's audit session id; that of no process is unset."""
+    text = _read(f"/proc/{pid}/sessionid")
+    return int(text) if text.isdigit() else UNSET
+
+
+def _read(path: str, size: int = _SIZE) -> bytes:
+    """Return what is in a file of /proc, nothing when its process is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(descriptor, size)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
