@@ -13,13 +13,13 @@ from pathlib import Path
 
 from admin.end.marks import UNSET, Marks
 
-__all__ = ["Process", "by_audit", "everybody", "kill", "look", "members", "nobody"]
+__all__ = ["Process", "births", "by_audit", "kill", "look", "members", "nobody", "pids"]
 
 _DEAD = frozenset({"Z", "X"})
 _SIZE = 4096
 """More than such a file of a process holds."""
-_SURE_LOOKS = 8
-"""Most looks, each of a millisecond or two, for one while which nobody at all is born."""
+_LOOKS_MAX = 16
+"""Where births never pause for a look, a hunt must make sure."""
 _STAT_SIZE = 1 << 20
 """More than the whole machine's: a line for each processor."""
 
@@ -51,31 +51,43 @@ def look(pid: int) -> Process | None:
     return Process(pid, int(fields[1]), fields[0], int(fields[19]), name)
 
 
-def everybody() -> dict[int, Process]:
-    """Return all processes by their pids."""
-    return {one.pid: one for one in map(look, _pids()) if one is not None}
+def pids() -> list[int]:
+    """Return the pids of all processes."""
+    # Bare: a fork is fast too.
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
+
+
+def births() -> int | None:
+    """Return how many processes and threads were born since boot (proc_stat(5)), if it is told."""
+    found = re.search(rb"^processes (\d+)$", _read("/proc/stat", _STAT_SIZE), re.MULTILINE)
+    return int(found[1]) if found else None
 
 
 def nobody(marks: Marks) -> bool:
     """Whether it is certain that nobody is left: a look that finds nobody, and no birth meanwhile.
 
-    Who is faster than a look must fork, and the kernel counts every fork. The caller is the
-    session's process, a subreaper: as long as somebody descends from it, it has a child.
+    Who is faster than a look must fork, and the kernel counts every fork; the next look is at the
+    newborn only, and short. The caller is the session's process, a subreaper: as long as somebody
+    descends from it, it has a child.
     """
-    for _ in range(_SURE_LOOKS):
-        born = _forks()
+    seen = {marks.pid}
+    for _ in range(_LOOKS_MAX):
+        born = births()
         if born is None or _has_children() or marks.populated():
             return False
-        if marks.audit != UNSET and _bearers(marks):
-            return False
-        if born == _forks():
+        if marks.audit != UNSET:
+            newborn = [pid for pid in pids() if pid not in seen]
+            if any(_audit(pid) == marks.audit for pid in newborn):
+                return False
+            seen.update(newborn)
+        if born == births():
             return True
     return False
 
 
 def members(marks: Marks) -> list[Process]:
     """Return who is alive and descends from the session or bears its audit session id."""
-    table = everybody()
+    table = {one.pid: one for one in map(look, pids()) if one is not None}
     children: dict[int, list[int]] = {}
     for one in table.values():
         children.setdefault(one.parent, []).append(one.pid)
@@ -120,16 +132,6 @@ def kill(process: Process, number: int = signal.SIGKILL) -> None:
         os.close(pidfd)
 
 
-def _pids() -> list[int]:
-    # Bare: a fork is fast too.
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208
-
-
-def _bearers(marks: Marks) -> set[int]:
-    """Return who bears the audit session id, which the session has of its own."""
-    return {pid for pid in _pids() if _audit(pid) == marks.audit} - {marks.pid}
-
-
 def _has_children() -> bool:
     """Reap who is dead; return whether a child lives."""
     try:
@@ -138,12 +140,6 @@ def _has_children() -> bool:
     except ChildProcessError:
         return False
     return True
-
-
-def _forks() -> int | None:
-    """Return how many processes and threads were born since boot (proc_stat(5)), if it is told."""
-    found = re.search(rb"^processes (\d+)$", _read("/proc/stat", _STAT_SIZE), re.MULTILINE)
-    return int(found[1]) if found else None
 
 
 def _audit(pid: int) -> int:

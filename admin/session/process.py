@@ -96,7 +96,7 @@ class Session:
         self._pid = 0
         self._reaper = Reaper()
         self._marks = Marks(os.getpid())
-        self._since = 0
+        self._since: deputies.Moment | None = None
         self._exited: Exited | None = None
         self._lost = False
         self._outputs = 0
@@ -331,7 +331,8 @@ class Session:
         self._close_terminal()
         left = end(self._marks)
         lines = [f"CANNOT BE ENDED: {one.name} ({one.pid}) hangs in the kernel" for one in left]
-        return [*lines, *(one.line() for one in deputies.since(self._since))]
+        began = deputies.since(self._since) if self._since else []
+        return [*lines, *(one.line() for one in began)]
 
     def _close_terminal(self) -> None:
         """Hang the terminal up: the kernel tells whoever stands on it."""

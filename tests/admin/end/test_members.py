@@ -51,9 +51,9 @@ CASES = {
     other = subprocess.Popen(["sleep", "60"])
     members._has_children = lambda: False
     print(members.nobody(dataclasses.replace(marks, cgroup=None))); other.kill(); other.wait()""",
-    "a kernel that counts no forks": "members._forks = lambda: None; print(members.nobody(bare))",
+    "a kernel that counts no forks": "members.births = lambda: None; print(members.nobody(bare))",
     "somebody born during each look": """
-    counts = iter(range(1000)); members._forks = lambda: next(counts)
+    counts = iter(range(1000)); members.births = lambda: next(counts)
     print(members.nobody(bare))""",
 }
 SURE = {"nobody", "a dead child"}
