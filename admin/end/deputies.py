@@ -10,8 +10,8 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from admin.end import proc
 from admin.end.members import Process, births, look, pids
 
 __all__ = ["Left", "Moment", "now", "of_cgroup", "since"]
@@ -69,7 +69,7 @@ def now() -> Moment:
     """Return this moment."""
     ours = look(os.getpid())
     ticks = os.sysconf("SC_CLK_TCK")
-    uptime = float(Path("/proc/uptime").read_text().split()[0])
+    uptime = float(proc.read("/proc/uptime").split()[0])
     least = max(int(uptime * ticks) - 1, ours.started if ours else 0)
     return Moment(least, births(), array.array("i", pids()).tobytes())
 
@@ -136,7 +136,7 @@ def _is_within(path: str, places: tuple[str, ...]) -> bool:
 def _cgroups(pid: int) -> list[str]:
     """Return the paths of a process in every hierarchy, as /proc/PID/cgroup has them."""
     try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        lines = os.fsdecode(proc.read(f"/proc/{pid}/cgroup")).splitlines()
     except OSError:
         return []
     return [line.split(":", 2)[2] for line in lines]

@@ -6,10 +6,11 @@ The session process makes them before it starts anything, and runs none of the u
 import contextlib
 import ctypes
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from admin.end import proc
 
 __all__ = ["PREFIX", "UNSET", "Marks", "own_cgroup"]
 
@@ -18,7 +19,7 @@ UNSET = 0xFFFFFFFF
 """The audit session id of whoever never logged in."""
 PREFIX = "session-"
 """A session's cgroup is named so, and then as the monitor names the session."""
-_AUDIT = Path("/proc/self")
+_libc = ctypes.CDLL(None)
 
 
 @dataclass(frozen=True)
@@ -41,22 +42,22 @@ class Marks:
     def make(cls, uid: int, name: str = "") -> "Marks":
         """Mark this process, and so all that it will start for `uid`; `name` is the session's."""
         lacking = []
-        if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
             lacking.append("it is no subreaper")
         cgroup = hierarchy = None
         try:
             hierarchy, ours = own_cgroup(
-                Path("/proc/self/mountinfo").read_text(), Path("/proc/self/cgroup").read_text()
+                *(os.fsdecode(proc.read(f"/proc/self/{file}")) for file in ("mountinfo", "cgroup"))
             )
-            cgroup = ours / f"{PREFIX}{name or secrets.token_hex(4)}"
+            cgroup = ours / f"{PREFIX}{name or os.urandom(4).hex()}"
             cgroup.mkdir()
         except (OSError, ValueError) as error:
             lacking.append(f"it has no cgroup: {error}")
             cgroup = None
         audit = UNSET
         try:
-            (_AUDIT / "loginuid").write_text(str(uid))
-            audit = int((_AUDIT / "sessionid").read_text())
+            proc.write("/proc/self/loginuid", b"%d" % uid)
+            audit = int(proc.read("/proc/self/sessionid"))
         except (OSError, ValueError) as error:
             lacking.append(f"it has no audit session id: {error}")
         return cls(os.getpid(), cgroup, hierarchy, audit, lacking=tuple(lacking))
@@ -81,21 +82,20 @@ class Marks:
         """Kill all that is in the cgroup and below it, frozen first so that nobody is faster."""
         if self.cgroup is not None:
             for name, value in (
-                ("cgroup.freeze", "1"),
-                ("cgroup.kill", "1"),
-                ("cgroup.freeze", "0"),
+                ("cgroup.freeze", b"1"),
+                ("cgroup.kill", b"1"),
+                ("cgroup.freeze", b"0"),
             ):
-                with contextlib.suppress(
-                    OSError
-                ):  # a kernel without it: the others' marks are left
-                    (self.cgroup / name).write_text(value)
+                # A kernel without it: the other marks are left.
+                with contextlib.suppress(OSError):
+                    proc.write(f"{self.cgroup}/{name}", value)
 
     def populated(self) -> bool:
         """Whether somebody lives in the cgroup or below it."""
         if self.cgroup is None:
             return False
         try:
-            return "populated 1" in (self.cgroup / "cgroup.events").read_text()
+            return b"populated 1" in proc.read(f"{self.cgroup}/cgroup.events")
         except OSError:
             return False
 
@@ -127,4 +127,4 @@ def _is_below(path: str, root: str) -> bool:
 
 
 def _move(cgroup: Path) -> None:
-    (cgroup / "cgroup.procs").write_text("0")
+    proc.write(f"{cgroup}/cgroup.procs", b"0")

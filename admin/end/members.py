@@ -1,7 +1,4 @@
-"""Who belongs to a session, by each of its marks; read anew each time, and killed by pidfd.
-
-Read by bare system calls: at its end a session reads more files than in all its life before.
-"""
+"""Who belongs to a session, by each of its marks; read anew each time, and killed by pidfd."""
 
 import contextlib
 import os
@@ -9,19 +6,15 @@ import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from admin.end import proc
 from admin.end.marks import UNSET, Marks
 
 __all__ = ["Process", "births", "by_audit", "kill", "look", "members", "nobody", "pids"]
 
 _DEAD = frozenset({"Z", "X"})
-_SIZE = 4096
-"""More than such a file of a process holds."""
 _LOOKS_MAX = 16
 """Where births never pause for a look, a hunt must make sure."""
-_STAT_SIZE = 1 << 20
-"""More than the whole machine's: a line for each processor."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +36,9 @@ class Process:
 
 def look(pid: int) -> Process | None:
     """Return a process, or None when there is none."""
-    text = _read(f"/proc/{pid}/stat").decode(errors="replace")
-    if not text:
+    try:
+        text = proc.read(f"/proc/{pid}/stat").decode(errors="replace")
+    except OSError:
         return None
     name, _, rest = text.partition("(")[2].rpartition(")")
     fields = rest.split()
@@ -59,7 +53,7 @@ def pids() -> list[int]:
 
 def births() -> int | None:
     """Return how many processes and threads were born since boot (proc_stat(5)), if it is told."""
-    found = re.search(rb"^processes (\d+)$", _read("/proc/stat", _STAT_SIZE), re.MULTILINE)
+    found = re.search(rb"^processes (\d+)$", proc.read("/proc/stat"), re.MULTILINE)
     return int(found[1]) if found else None
 
 
@@ -107,7 +101,7 @@ def by_audit(marks: Marks) -> Iterator[Process]:
         return
     for place, _, _ in os.walk(marks.hierarchy):
         try:
-            pids = (Path(place) / "cgroup.procs").read_text().split()
+            pids = proc.read(f"{place}/cgroup.procs").split()
         except OSError:
             continue  # removed meanwhile, or a threaded one, whose processes another lists
         for pid in map(int, pids):
@@ -143,20 +137,7 @@ def _has_children() -> bool:
 
 
 def _audit(pid: int) -> int:
-    """Return a process's audit session id; that of no process is unset."""
-    text = _read(f"/proc/{pid}/sessionid")
-    return int(text) if text.isdigit() else UNSET
-
-
-def _read(path: str, size: int = _SIZE) -> bytes:
-    """Return what is in a file of /proc, nothing when its process is gone."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        return os.read(descriptor, size)
-    except OSError:
-        return b""
-    finally:
-        os.close(descriptor)
+        return int(proc.read(f"/proc/{pid}/sessionid"))
+    except (OSError, ValueError):
+        return UNSET

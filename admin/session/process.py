@@ -61,12 +61,15 @@ class Task(msgspec.Struct, frozen=True):
     look: bool = False
 
 
+TASK = msgspec.msgpack.Decoder(Task)
+
+
 def work(task: bytes, descriptors: Sequence[int]) -> int:
     """Run one session.
 
     Descriptors are the stream, the error stream, the control channel, the monitor's to report to.
     """
-    told = msgspec.msgpack.decode(task, type=Task)
+    told = TASK.decode(task)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)  # until a program runs, they just end us
     Session(told, *(socket.socket(fileno=number) for number in descriptors)).run()

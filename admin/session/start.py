@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from admin.end import proc
 from admin.session.account import Account
 
 __all__ = ["SUBSYSTEMS", "Program", "start"]
@@ -18,7 +19,7 @@ __all__ = ["SUBSYSTEMS", "Program", "start"]
 SUBSYSTEMS = {"sftp": "/usr/lib/openssh/sftp-server"}
 LOOK = "admin.sheltie.login"
 MOTD = Path("/etc/motd")
-OOM_SCORE = Path("/proc/self/oom_score_adj")
+OOM_SCORE = "/proc/self/oom_score_adj"
 NOT_EXECUTABLE = 126
 ROOT = Account("root", 0, 0, (), "/", "")
 """Who begins a look; not an account of the machine's, whose groups could be many."""
@@ -111,8 +112,8 @@ def _be_mortal() -> None:
     While still root: what changed its uid may not open its own file. To raise it needs no right.
     """
     with contextlib.suppress(OSError, ValueError):  # no such file here: a login all the same
-        if int(OOM_SCORE.read_text()) < 0:
-            OOM_SCORE.write_text("0")
+        if int(proc.read(OOM_SCORE)) < 0:
+            proc.write(OOM_SCORE, b"0")
 
 
 def _greet(last: str, account: Account | None) -> None:

@@ -3,24 +3,22 @@
 `python -I -m admin.session.zygote CHANNEL`
 """
 
-import gc
 import os
 import signal
 import socket
 import sys
 
-from admin.session import process
+from admin.session import process, rehearsal
 from admin.ssh.confine import end_with_parent
 from admin.ssh.frame import Channel
-from admin.ssh.zygote import Spawn, serve
+from admin.ssh.zygote import Spawn, prepare, serve
 
 
 def main(argv: list[str]) -> None:
     """Serve the channel whose descriptor is the first argument."""
     end_with_parent(signal.SIGTERM)
     os.umask(0o077)
-    gc.collect()
-    gc.freeze()
+    prepare(rehearsal.rehearse)
     serve(Channel(socket.socket(fileno=int(argv[0])), Spawn), process.work)
 
 

@@ -5,6 +5,7 @@ FRAME_MAX is refused before it is decoded. Received descriptors are close-on-exe
 """
 
 import array
+import functools
 import socket
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
@@ -21,6 +22,7 @@ DESCRIPTORS_MAX = 4
 
 Sent = TypeVar("Sent")
 Received = TypeVar("Received")
+_ENCODER = msgspec.msgpack.Encoder()
 
 
 class Channel(Generic[Sent, Received]):
@@ -29,8 +31,7 @@ class Channel(Generic[Sent, Received]):
     def __init__(self, end: socket.socket, received: Any) -> None:
         self.socket = end
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * FRAME_MAX)
-        self._encoder = msgspec.msgpack.Encoder()
-        self._decoder: msgspec.msgpack.Decoder[Received] = msgspec.msgpack.Decoder(received)
+        self._decoder: msgspec.msgpack.Decoder[Received] = _decoder(received)
 
     def fileno(self) -> int:
         """Return the descriptor, for select and event loops."""
@@ -38,7 +39,7 @@ class Channel(Generic[Sent, Received]):
 
     def send(self, message: Sent, descriptors: Sequence[int] = ()) -> None:
         """Send one message. Raises OSError (EPIPE, EAGAIN)."""
-        data = self._encoder.encode(message)
+        data = _ENCODER.encode(message)
         ancillary = []
         if descriptors:
             rights = array.array("i", descriptors)
@@ -68,6 +69,12 @@ class Channel(Generic[Sent, Received]):
     def close(self) -> None:
         """Close this end."""
         self.socket.close()
+
+
+@functools.cache
+def _decoder(received: Any) -> Any:
+    """Return the decoder of a type: made once, before a process's children need it."""
+    return msgspec.msgpack.Decoder(received)
 
 
 def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:

@@ -4,14 +4,13 @@
 """
 
 import ctypes.util
-import gc
 import signal
 import socket
 import sys
 
 from admin.ssh.confine import drop_privileges, end_with_parent
 from admin.ssh.frame import Channel
-from admin.ssh.zygote import Spawn, serve
+from admin.ssh.zygote import Spawn, prepare, serve
 
 
 def main(argv: list[str]) -> None:
@@ -20,13 +19,12 @@ def main(argv: list[str]) -> None:
     end_with_parent(signal.SIGTERM)
     # The library looks for optional libraries by running compilers and ldconfig: we want none.
     ctypes.util.find_library = _no_library
-    from admin.ssh import listener, server
+    from admin.ssh import listener, rehearsal, server
 
     server.take_over()
+    prepare(rehearsal.rehearse)
     # All is loaded by now, and no byte of a peer has come: the code may be root's alone to read.
     drop_privileges(uid, gid)
-    gc.collect()
-    gc.freeze()  # what is loaded is shared with the children: no collector may touch its pages
     serve(Channel(socket.socket(fileno=descriptor), Spawn), listener.work)
 
 

@@ -6,6 +6,7 @@ source is no attack. Linux, x86_64 and aarch64; names as in seccomp(2), linux/fi
 """
 
 import ctypes
+import functools
 import os
 import struct
 from collections.abc import Mapping
@@ -53,7 +54,10 @@ X32 = 0x40000000
 LOAD, JEQ, JGE, JSET, RET = 0x20, 0x15, 0x35, 0x45, 0x06
 NUMBER_AT, ARCH_AT, ARGUMENTS_AT = 0, 4, 16  # struct seccomp_data, little endian
 
+_libc = ctypes.CDLL(None, use_errno=True)
 
+
+@functools.cache  # assembled in the zygote, for all its children
 def program(machine: str) -> bytes:
     """Return the filter for `machine` (uname -m): an array of struct sock_filter.
 
@@ -93,9 +97,8 @@ def confine() -> None:
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
     prog = ctypes.create_string_buffer(header, len(header))
-    libc = ctypes.CDLL(None, use_errno=True)
     mode = ctypes.c_ulong(SECCOMP_MODE_FILTER)
-    if libc.prctl(PR_SET_SECCOMP, mode, ctypes.byref(prog), 0, 0):
+    if _libc.prctl(PR_SET_SECCOMP, mode, ctypes.byref(prog), 0, 0):
         number = ctypes.get_errno()
         raise OSError(number, f"no system-call filter: {os.strerror(number)}")
 

@@ -5,8 +5,10 @@ connection. The answer to a request is a pidfd, so that its end is seen and a ki
 """
 
 import contextlib
+import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
@@ -14,7 +16,7 @@ import msgspec
 
 from admin.ssh.frame import Channel
 
-__all__ = ["Spawn", "Spawned", "serve"]
+__all__ = ["Spawn", "Spawned", "prepare", "serve"]
 
 Work = Callable[[bytes, Sequence[int]], int]
 
@@ -30,6 +32,16 @@ class Spawned(msgspec.Struct, tag=True, frozen=True):
     """The child was forked: with it comes its pidfd."""
 
     id: int
+
+
+def prepare(rehearse: Callable[[], None]) -> None:
+    """Go once through what the children will do, and keep what is there now for them to share."""
+    try:
+        rehearse()
+    except Exception as error:  # noqa: BLE001  whatever it is: the children start, and cost more
+        sys.stderr.write(f"{rehearse.__module__}: {error!r}\n")
+    gc.collect()
+    gc.freeze()  # no collector may touch the pages
 
 
 def serve(channel: "Channel[Spawned, Spawn]", work: Work) -> None:

@@ -297,7 +297,7 @@ def test_the_shield_of_the_first_process(
     """A score below zero is not handed down; one above is not taken away."""
     score = tmp_path / "oom_score_adj"
     score.write_text(found)
-    monkeypatch.setattr(start, "OOM_SCORE", score)
+    monkeypatch.setattr(start, "OOM_SCORE", str(score))
     start._be_mortal()
 
     assert score.read_text() == left

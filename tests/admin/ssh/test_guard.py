@@ -28,7 +28,8 @@ GUARDED: dict[type, tuple[str, ...]] = {
         "_process_tcpip_forward_global_request", "_process_tun_at_openssh_dot_com_open",
     ),
     connection.SSHConnection: (
-        "pause_writing", "resume_writing", "get_hash_prefix", "send_newkeys", "connection_made",
+        "data_received", "pause_writing", "resume_writing", "get_hash_prefix", "send_newkeys",
+        "connection_made",
         "_finish_userauth", "send_userauth_success", "send_userauth_failure", "_send_version",
         "_recv_version", "_recv_pkthdr", "_recv_packet", "_finish_recv_packet", "send_packet",
         "_process_userauth_request", "_process_global_request", "_report_global_response",

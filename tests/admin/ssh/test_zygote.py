@@ -5,8 +5,10 @@ import select
 import socket
 from collections.abc import Sequence
 
+import pytest
+
 from admin.ssh.frame import Channel
-from admin.ssh.zygote import Spawn, Spawned, serve
+from admin.ssh.zygote import Spawn, Spawned, prepare, serve
 
 CHILDREN = 500
 
@@ -40,3 +42,22 @@ def test_children_that_end_at_once() -> None:
     channel.close()
 
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_a_rehearsal_that_fails(capfd: pytest.CaptureFixture[str]) -> None:
+    """The zygote says so in a line, and serves."""
+
+    def fails() -> None:
+        raise ValueError("no such cipher")
+
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            prepare(fails)
+            status = 0
+        finally:
+            os._exit(status)
+
+    assert os.waitpid(pid, 0)[1] == 0
+    assert "ValueError('no such cipher')" in capfd.readouterr().err
