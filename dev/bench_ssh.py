@@ -1,38 +1,34 @@
 """What admin's SSH server costs, beside OpenSSH's sshd: same client, user, key, algorithms, shell.
 
 Both run as processes of ours on loopback ports, and are measured in turn in one run: ratios hold,
-absolute figures are this machine's. Each transfer is checked by its digest, outside of its time.
+absolute figures are this machine's.
 """
 
-import hashlib
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from contract.errors import FailedError
+from dev.bench_ssh_bulk import by_exec, by_sftp, to_the_deaf
+from dev.beside import Row, row, timed
 from dev.servers import Server, make, run
 
 __all__ = ["main", "rows"]
 
-Row = tuple[str, str, str]
-
 LOGINS = 31
 BATCH = 64
 PARALLEL = 8
-BULK = 128 << 20
-BULK_ROUNDS = 5
 ECHOES = 500
 ECHO_BLOCK = 50
 IDLE_SESSIONS = 8
+MANY_SESSIONS = 200
 STARTS = 7
-SECONDS = 60
 
 
 def rows() -> list[Row]:
@@ -41,28 +37,16 @@ def rows() -> list[Row]:
         tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp") as directory,
         make(Path(directory)) as servers,
     ):
-        found = [_starts(servers), _memory(servers)]
+        found = [_starts(servers), *_memory(servers)]
         with ExitStack() as stack:
             for one in servers:
                 stack.callback(one.stop)
                 one.start()
                 run(one.ssh("true"))
-            found += [_login(servers), *_batch(servers), *_bulk(servers, Path(directory))]
-            found += _echo(servers)
+            found += [_login(servers), *_batch(servers), *_echo(servers)]
+            found += by_exec(servers, Path(directory)) + by_sftp(servers, Path(directory))
+            found.append(to_the_deaf(servers, Path(directory)))
     return found
-
-
-def _timed(work: Callable[[], None]) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
-
-
-def _row(name: str, unit: str, figures: Sequence[Sequence[float]], goal: str = "") -> Row:
-    """Return the medians of ours and theirs, side by side."""
-    ours, theirs = (statistics.median(one) for one in figures)
-    beside = f"{ours / theirs:.2f} x sshd ({theirs:.3g} {unit})"
-    return (f"SSH: {name}", f"{ours:.3g} {unit}", f"{beside}; goal {goal}" if goal else beside)
 
 
 def _starts(servers: tuple[Server, Server]) -> Row:
@@ -73,31 +57,41 @@ def _starts(servers: tuple[Server, Server]) -> Row:
                 mine.append(one.start() * 1e3)
             finally:
                 one.stop()
-    return _row("start to banner, the holder's start included", "ms", times, "<= 250 ms")
+    return row("start to banner, the holder's start included", "ms", times, "<= 250 ms")
 
 
-def _memory(servers: tuple[Server, Server]) -> Row:
+def _memory(servers: tuple[Server, Server]) -> list[Row]:
     """Open idle sessions on fresh servers: a used one has pages that a fresh one has not."""
-    found = []
+    few: list[list[float]] = []
+    many: list[list[float]] = []
+    whole: list[list[float]] = []
     for one in servers:
         one.start()
         with ExitStack() as stack:
             stack.callback(one.stop)
             before = one.look()["memory"]
-            for _ in range(IDLE_SESSIONS):
-                argv = one.ssh("echo up; exec sleep 300", "-tt")
+            for count in range(1, MANY_SESSIONS + 1):
+                argv = one.ssh("echo up; exec sleep 3000", "-tt")
                 client = stack.enter_context(_talking(argv))
                 _expect(client, b"up")
-            found.append([(one.look()["memory"] - before) / IDLE_SESSIONS / 1024])
-    return _row("memory of an idle session on a terminal", "MB", found, "<= 2 x")
+                if count == IDLE_SESSIONS:
+                    few.append([(one.look()["memory"] - before) / count / 1024])
+            after = one.look()["memory"]
+            many.append([(after - before) / MANY_SESSIONS / 1024])
+            whole.append([after / 1024])
+    return [
+        row("memory of an idle session on a terminal", "MB", few, "<= 2 x"),
+        row(f"the same with {MANY_SESSIONS} of them", "MB", many),
+        row(f"memory of everything, {MANY_SESSIONS} sessions", "MB", whole),
+    ]
 
 
 def _login(servers: tuple[Server, Server]) -> Row:
     times: list[list[float]] = [[], []]
     for _ in range(LOGINS):
         for one, mine in zip(servers, times, strict=True):
-            mine.append(_timed(lambda one=one: run(one.ssh("true"))) * 1e3)  # type: ignore[misc]
-    return _row("connect, log in, run true", "ms", times, "<= 1 x")
+            mine.append(timed(lambda one=one: run(one.ssh("true"))) * 1e3)  # type: ignore[misc]
+    return row("connect, log in, run true", "ms", times, "<= 1 x")
 
 
 def _batch(servers: tuple[Server, Server]) -> list[Row]:
@@ -116,47 +110,9 @@ def _batch(servers: tuple[Server, Server]) -> list[Row]:
             costs[place].append((after["cpu"] - before["cpu"]) / BATCH * 1e3)
     name = f"logins a second, {PARALLEL} at once"
     return [
-        _row(name, "/s", rates, ">= 1.3 x"),
-        _row("CPU of a login", "ms", costs, "<= 0.85 x"),
+        row(name, "/s", rates, ">= 1.3 x"),
+        row("CPU of a login", "ms", costs, "<= 0.85 x"),
     ]
-
-
-def _bulk(servers: tuple[Server, Server], place: Path) -> list[Row]:
-    source, there, back = place / "source", place / "there", place / "back"
-    source.write_bytes(os.urandom(1 << 20) * (BULK >> 20))
-    wanted = _digest(source)
-    down: list[list[float]] = [[], []]
-    up: list[list[float]] = [[], []]
-    for _ in range(BULK_ROUNDS):
-        for number, one in enumerate(servers):
-            for command, into, out, rates in (
-                (f"cat {source}", Path(os.devnull), back, down),
-                (f"cat > {there}", source, Path(os.devnull), up),
-            ):
-                seconds = _transfer(one.ssh(command), into, out)
-                landed = back if rates is down else there
-                if _digest(landed) != wanted:
-                    raise FailedError(f"{one.name} lost bytes: {command}", code="BENCH_FAILED")
-                landed.unlink()
-                rates[number].append(BULK / seconds / 1e6)
-    return [
-        _row("download by exec", "MB/s", down, ">= 0.9 x"),
-        _row("upload by exec", "MB/s", up, ">= 1.1 x"),
-    ]
-
-
-def _transfer(argv: list[str], source: Path, sink: Path) -> float:
-    with source.open("rb") as into, sink.open("wb") as out:
-        return _timed(
-            lambda: subprocess.run(
-                argv, stdin=into, stdout=out, check=True, timeout=SECONDS
-            ).check_returncode()
-        )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
@@ -191,11 +147,11 @@ def _echo(servers: tuple[Server, Server]) -> list[Row]:
             clients.append(client)
         for _ in range(ECHOES // ECHO_BLOCK):
             for client, mine in zip(clients, delays, strict=True):
-                mine += [_timed(lambda one=client: _key(one)) * 1e3 for _ in range(ECHO_BLOCK)]  # type: ignore[misc]
+                mine += [timed(lambda one=client: _key(one)) * 1e3 for _ in range(ECHO_BLOCK)]  # type: ignore[misc]
     late = [[statistics.quantiles(one, n=100)[98]] for one in delays]
     return [
-        _row("echo in a terminal, p50", "ms", delays, "<= 1 ms"),
-        _row("echo in a terminal, p99", "ms", late),
+        row("echo in a terminal, p50", "ms", delays, "<= 1 ms"),
+        row("echo in a terminal, p99", "ms", late),
     ]
 
 

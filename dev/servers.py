@@ -46,6 +46,7 @@ UseDNS no
 PidFile none
 LogLevel QUIET
 MaxStartups 200
+Subsystem sftp /usr/lib/openssh/sftp-server
 """
 
 
@@ -95,14 +96,21 @@ class Server:
 
     def ssh(self, command: str, *options: str) -> list[str]:
         """Return the argv of the client that both get."""
+        return ["ssh", *self._settings(), *options, "-p", str(self.port), "127.0.0.1", command]
+
+    def sftp(self, batch: Path) -> list[str]:
+        """Return the argv of the client for files, with a file of what it is to do."""
+        where = ["-P", str(self.port), "127.0.0.1"]
+        return ["sftp", "-q", *self._settings(), "-b", str(batch), *where]
+
+    def _settings(self) -> list[str]:
         fixed = (
             *ALGORITHMS, "BatchMode=yes", "IdentitiesOnly=yes", "LogLevel=ERROR",
             "StrictHostKeyChecking=accept-new", f"UserKnownHostsFile={self.place}/known",
             "GlobalKnownHostsFile=/dev/null", "UpdateHostKeys=no",
         )  # fmt: skip
         settings = [part for one in fixed for part in ("-o", one)]
-        key = ["-F", "none", "-i", f"{self.place}/id"]
-        return ["ssh", *key, *settings, *options, "-p", str(self.port), "127.0.0.1", command]
+        return ["-F", "none", "-i", f"{self.place}/id", *settings]
 
 
 @contextmanager
