@@ -25,7 +25,7 @@ def main(argv: list[str]) -> None:
     prepare(rehearsal.rehearse)
     # All is loaded by now, and no byte of a peer has come: the code may be root's alone to read.
     drop_privileges(uid, gid)
-    serve(Channel(socket.socket(fileno=descriptor), Spawn), listener.work)
+    serve(Channel(socket.socket(fileno=descriptor), Spawn), listener.work, listener.prepare)
 
 
 def _no_library(name: str) -> str | None:  # noqa: ARG001  the shape of what it replaces

@@ -39,7 +39,7 @@ from admin.ssh.protocol import (
     Verdict,
 )
 from admin.ssh.seccomp import program
-from admin.ssh.server import Connection, HostKey, options
+from admin.ssh.server import Connection, HostKey, Prepared
 
 __all__ = ["rehearse"]
 
@@ -89,14 +89,11 @@ async def _once(
         [OfferedKey(host.public_data, [KEY], [KEY])], [host.public_data], PROFILES["default"], 0
     )
     with _Prompter(host) as channel:
-        closed: asyncio.Future[str] = loop.create_future()
-        monitor = Monitor(channel, loop)
-        keys = [HostKey(offered) for offered in task.keys]
-        made = options(task, keys, monitor, closed)
-        await loop.connect_accepted_socket(
-            lambda: Connection(loop, made, monitor, task, keys), ours
-        )
-        await _visit(loop, peer, _Guest(loop, _wishes(user, kex, cipher), keys))
+        prepared = Prepared(task)
+        prepared.monitor = monitor = Monitor(channel, loop)
+        prepared.closed = closed = loop.create_future()
+        await loop.connect_accepted_socket(lambda: Connection(loop, prepared, monitor), ours)
+        await _visit(loop, peer, _Guest(loop, _wishes(user, kex, cipher), prepared.keys))
         await closed
         loop.remove_reader(channel.fileno())
 

@@ -8,7 +8,7 @@ and no private key of the host.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import asyncssh
@@ -23,7 +23,7 @@ from admin.ssh.protocol import VERSION, ListenerTask, OfferedKey
 from admin.ssh.relay import Gate, Relay
 from contract.errors import SheltieError
 
-__all__ = ["Connection", "HostKey", "options", "take_over"]
+__all__ = ["Connection", "HostKey", "Prepared", "take_over"]
 
 PROVEN_MAX = 32
 """Most host keys that a client may ask to be proven at once."""
@@ -55,14 +55,34 @@ class HostKey(SSHKeyPair):
         return signature
 
 
-def options(
-    task: ListenerTask, keys: Sequence[HostKey], monitor: Monitor, closed: "asyncio.Future[str]"
+class Prepared:
+    """What connections of one setting share: made once in the zygote, then used in its children.
+
+    A child sets `monitor` and `closed` before it has a connection. No private key is in it, and
+    nothing of any peer.
+    """
+
+    def __init__(self, task: ListenerTask) -> None:
+        self.task = task
+        self.keys = [HostKey(offered) for offered in task.keys]
+        self.options = _options(task, self.keys, self._door)
+        self.monitor: Monitor | None = None
+        self.closed: asyncio.Future[str] | None = None
+
+    def _door(self) -> "_Door":
+        assert self.monitor is not None  # noqa: S101  set in the child
+        assert self.closed is not None  # noqa: S101
+        return _Door(self.monitor, self.task, self.closed)
+
+
+def _options(
+    task: ListenerTask, keys: Sequence[HostKey], door: "Callable[[], _Door]"
 ) -> SSHServerConnectionOptions:
     """Return the library's options: everything off that is not asked for."""
     algorithms = task.algorithms
     return SSHServerConnectionOptions(
         config=None,
-        server_factory=lambda: _Door(monitor, task, closed),
+        server_factory=door,
         server_host_keys=list(keys),
         server_version=VERSION.decode().removeprefix("SSH-2.0-"),
         kex_algs=algorithms.kex,
@@ -92,18 +112,13 @@ class Connection(SSHServerConnection):
     """One connection, whose decisions are the monitor's."""
 
     def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        made: SSHServerConnectionOptions,
-        monitor: Monitor,
-        task: ListenerTask,
-        keys: Sequence[HostKey],
+        self, loop: asyncio.AbstractEventLoop, prepared: Prepared, monitor: Monitor
     ) -> None:
-        super().__init__(loop, made)
+        super().__init__(loop, prepared.options)
         self.monitor = monitor
-        self.keys = keys
+        self.keys = prepared.keys
         self.gate = Gate()
-        self._announced = task.announced
+        self._announced = prepared.task.announced
 
     def _send_version(self) -> None:
         """Send nothing: the monitor announced the version before this process was forked."""

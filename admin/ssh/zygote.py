@@ -44,12 +44,16 @@ def prepare(rehearse: Callable[[], None]) -> None:
     gc.freeze()  # no collector may touch the pages
 
 
-def serve(channel: "Channel[Spawned, Spawn]", work: Work) -> None:
-    """Fork a child for each request until the channel ends."""
+def serve(
+    channel: "Channel[Spawned, Spawn]", work: Work, ready: Callable[[bytes], None] | None = None
+) -> None:
+    """Fork a child for each request until the channel ends; `ready` sees its task before it."""
     signal.signal(signal.SIGCHLD, _reap)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while (received := channel.receive()) is not None:
         request, descriptors = received
+        if ready is not None:
+            ready(request.task)
         # Not reaped before its pidfd is open: a child may end at once.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
         pid = os.fork()
