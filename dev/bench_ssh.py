@@ -61,7 +61,7 @@ def _starts(servers: tuple[Server, Server]) -> Row:
 
 
 def _memory(servers: tuple[Server, Server]) -> list[Row]:
-    """Open idle sessions on fresh servers: a used one has pages that a fresh one has not."""
+    """Open idle sessions on servers that served one login: before it they are still loading."""
     few: list[list[float]] = []
     many: list[list[float]] = []
     whole: list[list[float]] = []
@@ -69,7 +69,9 @@ def _memory(servers: tuple[Server, Server]) -> list[Row]:
         one.start()
         with ExitStack() as stack:
             stack.callback(one.stop)
-            before = one.look()["memory"]
+            live = one.look()["live"]
+            run(one.ssh("true"))
+            before = one.settle(live)["memory"]
             for count in range(1, MANY_SESSIONS + 1):
                 argv = one.ssh("echo up; exec sleep 3000", "-tt")
                 client = stack.enter_context(_talking(argv))

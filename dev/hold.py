@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["main"]
+__all__ = ["descendants", "main", "memory_of"]
 
 PR_SET_CHILD_SUBREAPER = 36
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
         try:
             server.wait(END_SECONDS)
         finally:
-            for pid in _descendants(os.getpid()):
+            for pid in descendants(os.getpid()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
     return 0
@@ -46,16 +46,17 @@ def _look(server: "subprocess.Popen[bytes]") -> dict[str, float]:
                 os.waitpid(pid, os.WNOHANG)
     dead = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu, live, memory = dead.ru_utime + dead.ru_stime, 0, 0
-    for pid in _descendants(os.getpid()):
+    for pid in descendants(os.getpid()):
         with contextlib.suppress(OSError):  # it ended under our eyes
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             cpu += sum(map(int, fields[11:15])) / TICKS
             live += 1
-            memory += _pss(pid)
+            memory += memory_of(pid)
     return {"cpu": cpu, "live": live, "memory": memory}
 
 
-def _pss(pid: int) -> int:
+def memory_of(pid: int) -> int:
+    """Return the memory of a process in kB, shared pages by their share (PSS). Raises OSError."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
             return int(line.split()[1])
@@ -68,10 +69,11 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
+    """Yield all that descend from a process."""
     for child in _children(pid):
         yield child
-        yield from _descendants(child)
+        yield from descendants(child)
 
 
 if __name__ == "__main__":
