@@ -61,10 +61,12 @@ def state(found: State) -> Iterator[Row]:
         for host, port in found.admin.listen:
             yield "  ssh", f"{found.admin.user} at {format_address(host, port)}"
         for key in found.admin.keys:
-            yield "  key", f"{key.fingerprint} {key.type} {key.comment}".rstrip()
+            only = "" if key.access == "root" else f" (only {key.access})"
+            yield "  key", f"{key.fingerprint} {key.type} {key.comment}".rstrip() + only
         for one in found.admin.sessions:
             kind = "terminal" if one.tty else "command"
-            yield "  in", f"{one.user} from {one.peer} since {one.since}, {kind}, {one.key}"
+            only = "" if one.access == "root" else f", only {one.access}"
+            yield "  in", f"{one.user} from {one.peer} since {one.since}, {kind}, {one.key}{only}"
     for container in found.host.containers:
         yield container.name, _container(container)
     if found.is_stock:
