@@ -62,16 +62,16 @@ def nobody(marks: Marks) -> bool:
 
     Who is faster than a look must fork, and the kernel counts every fork; the next look is at the
     newborn only, and short. The caller is the session's process, a subreaper: as long as somebody
-    descends from it, it has a child.
+    descends from it, it has a child. Of a watcher (`admin.end.watch`) nobody descends.
     """
     seen = {marks.pid}
     for _ in range(_LOOKS_MAX):
         born = births()
         if born is None or _has_children() or marks.populated():
             return False
-        if marks.audit != UNSET:
+        if marks.audit != UNSET or marks.others:
             newborn = [pid for pid in pids() if pid not in seen]
-            if any(_audit(pid) == marks.audit for pid in newborn):
+            if any(marks.bears(_audit(pid)) for pid in newborn):
                 return False
             seen.update(newborn)
         if born == births():
