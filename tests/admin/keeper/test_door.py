@@ -260,13 +260,14 @@ async def test_new_user_data_may_name_a_free_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = {"sheltie": {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}}
         async with running(tmp_path, json.dumps(listen).encode(), None) as site:
-            await site.until(lambda: "in 2 s" in site.door.report.trouble)
+            # Late enough that a slow start on a crowded machine is still before it.
+            await site.until(lambda: "in 8 s" in site.door.report.trouble)
             keys = json.loads(user_data(site.key))
             begun = asyncio.get_running_loop().time()
             site.write(json.dumps({**keys, "sheltie": {"listen": "127.0.0.1:0"}}).encode())
             await site.ready()
 
-            assert asyncio.get_running_loop().time() - begun < 2
+            assert asyncio.get_running_loop().time() - begun < 8
             assert (await site.ssh("true"))[0] == 0
 
 
