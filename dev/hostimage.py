@@ -7,15 +7,14 @@ tools' tree (Debian 13), in a closed room, so that the machine's own tools do no
 """
 
 import argparse
-import asyncio
 import hashlib
 import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,25 +22,25 @@ import contract
 import dev.images
 from contract.errors import FailedError, MachineError, SheltieError, UsageError
 from contract.values import SEMVER
-from dev import hostpackages, hosttools, recipe
-from dev.site import CLONE, PYTHON, cache
+from dev import hostcache, hostpackages, hosttools, hosttrees, recipe
+from dev.hosttrees import HERE
+from dev.site import CLONE, cache
 from dev.steps import Steps
 from dev.updatekey import UpdateKey
-from dev.workshop import Report, Workshop, alone, failure, need_programs, need_room, need_root
+from dev.workshop import Report, Workshop, alone, need_programs, need_room, need_root
 from host.image import layout
-from host.image.unpacked import Trees
 
-__all__ = ["NAME", "HostImage", "Keys", "build", "path"]
+__all__ = ["NAME", "HostImage", "Keys", "build", "path", "sign"]
 
 NAME = "sheltie"
-HERE = CLONE / "images/host"
 ROOMS = ("contract", "host")
 EPOCH = "1735689600"
 """The time that every file of an image carries: 2025-01-01, whatever the day it is built."""
+ENVIRONMENT = {"SOURCE_DATE_EPOCH": EPOCH, "LC_ALL": "C.UTF-8"}
+"""What the scripts that write files of an image see."""
 ROOT_MAX = 350 << 20
 """Bytes of the verified root: its slot holds 512 MiB, and it has to stay small."""
 ROOM_NEEDED = 3 << 30
-KEPT = 5
 KEYRING = "usr/lib/systemd/import-pubring.gpg"
 
 
@@ -75,6 +74,11 @@ class HostImage:
         return self.place / "uki"
 
     @property
+    def loader(self) -> Path:
+        """The boot loader."""
+        return self.place / "loader"
+
+    @property
     def disk(self) -> Path:
         """A whole disk, sparse: ESP, two slots, one of them filled."""
         return self.place / "disk"
@@ -86,16 +90,12 @@ class HostImage:
         return found
 
 
-def path(
-    version: str, layouts: dict[str, Path], keys: Keys | None = None, keyring: bytes = b""
-) -> Path:
+def path(version: str, layouts: dict[str, Path], keyring: bytes) -> Path:
     """Return where the image of the clone's present content lies, or will. Raises OSError."""
     seen = hashlib.sha256()
     words = [version, EPOCH, *(layout_.name for layout_ in layouts.values())]
     words += [hashlib.sha256(keyring).hexdigest()]
     words += [hostpackages.key(hostpackages.read(part)) for part in ("tools", "root")]
-    if keys:
-        words += [hashlib.sha256(keys.certificate.read_bytes()).hexdigest()]
     for tree in (HERE, *(CLONE / room for room in ROOMS)):
         for file in recipe.files(tree):
             content = str(file.readlink()).encode() if file.is_symlink() else file.read_bytes()
@@ -106,12 +106,7 @@ def path(
 
 
 def build(
-    report: Report,
-    *,
-    version: str = "",
-    keys: Keys | None = None,
-    keyring: bytes | None = None,
-    force: bool = False,
+    report: Report, *, version: str = "", keyring: bytes | None = None, force: bool = False
 ) -> HostImage:
     """Build the image unless it is there. Raises MachineError, FailedError, UsageError.
 
@@ -128,89 +123,67 @@ def build(
         )
     layouts = dev.images.build(dev.images.NAMES, report)
     ring = UpdateKey.own().keyring() if keyring is None else keyring
-    wanted = path(version, layouts, keys, ring)
-    if wanted.exists() and not force:
+    wanted = path(version, layouts, ring)
+    if not force and hostcache.take(wanted):
         return HostImage(wanted)
+    with _alone(report) as place:
+        if force or not hostcache.take(wanted):  # another one may have made it while we waited
+            tools = hosttools.tree("tools", report)
+            base = hosttrees.base(tools, report)
+            trees = {name: hosttrees.container(where, report) for name, where in layouts.items()}
+            _image(wanted, version, ring, tools, base, trees, layouts, report)
+            hostcache.prune(place)
+    return HostImage(wanted)
+
+
+def sign(image: HostImage, keys: Keys, report: Report) -> HostImage:
+    """Return the image with loader and UKI signed; the rest is the same. Raises SheltieError."""
+    words = [image.place.name, hashlib.sha256(keys.certificate.read_bytes()).hexdigest()]
+    key = hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+    wanted = cache() / "host/images" / f"{NAME}-signed-{key}"
+    if hostcache.take(wanted):
+        return HostImage(wanted)
+    with _alone(report) as place:
+        tools, work = hosttools.tree("tools", report), place / ".sign-work"
+        out, about = work / "out", image.about
+        out.mkdir(parents=True)
+        for file in (image.root, image.verity):
+            (out / file.name).hardlink_to(file)
+        for file in (image.uki, image.loader):
+            shutil.copyfile(file, out / file.name)
+        shutil.copytree(HERE, work / "host", symlinks=True)
+        shutil.copyfile(keys.key, work / "key")
+        shutil.copyfile(keys.certificate, work / "certificate")
+        with Workshop.opened(place / "room", [cache(), CLONE]) as workshop:
+            hosttools.enter(workshop, tools, work)
+            report("signing loader and UKI")
+            argv = ["/work/host/sign", "/work/out", "/work/key", "/work/certificate"]
+            hosttools.run(workshop, tools, argv, what="the signatures")
+            argv = ["/work/host/disk", NAME, about["version"], about["roothash"], "/work/out"]
+            hosttools.run(workshop, tools, argv, ENVIRONMENT, what="the disk")
+        _settle(out, wanted, about | {"signed": "True"})
+        shutil.rmtree(work)
+        hostcache.prune(place)
+    return HostImage(wanted)
+
+
+@contextmanager
+def _alone(report: Report) -> Iterator[Path]:
+    """Be the one who builds; give the cache's place, without what an interrupted build left."""
     need_root()
     need_programs("dpkg-deb", "umoci")
     place = cache() / "host"
     (place / "images").mkdir(parents=True, exist_ok=True)
     with alone(place / "lock", report):
-        if wanted.exists() and not force:  # another one may have made it while we waited
-            return HostImage(wanted)
         need_room(place, ROOM_NEEDED, ", or point XDG_CACHE_HOME to a larger disk")
-        for left in (*place.glob(".*-work"), *place.glob("images/.partial-*")):
+        for left in place.glob(".*-work"):
             shutil.rmtree(left)
-        tools = hosttools.tree("tools", report)
-        base = _base(tools, report)
-        trees = {name: _container(where, report) for name, where in layouts.items()}
-        _image(wanted, version, keys, ring, tools, base, trees, layouts, report)
-        dev.images.prune(place / "images", KEPT)
-    return HostImage(wanted)
-
-
-def _base(tools: Path, report: Report) -> Path:
-    """Return the system's tree without anything of ours: packages and Python's dependencies."""
-    packages, requirements = hostpackages.read("root"), HERE / "requirements.txt"
-    inputs = [tools.name, hostpackages.key(packages)]
-    inputs += [
-        hashlib.sha256(one.read_bytes()).hexdigest() for one in (requirements, HERE / "base")
-    ]
-    name = hashlib.sha256("\n".join(inputs).encode()).hexdigest()[:16]
-    tree = cache() / "host" / f"base-{name}"
-    if tree.exists():
-        return tree
-    work = cache() / "host" / ".base-work"
-    work.mkdir()
-    hosttools.unpack(packages, work / "root", report)
-    report("installing Python's dependencies")
-    _pip(requirements, work / "root/usr/lib/python3/dist-packages")
-    shutil.copy2(HERE / "base", work / "base")
-    with Workshop.opened(cache() / "host/room", [cache(), CLONE]) as workshop:
-        hosttools.enter(workshop, tools, work)
-        report("making the base")
-        hosttools.run(workshop, tools, ["/work/base", "/work/root"], what="the base")
-    hosttools.replace(work / "root", tree)
-    shutil.rmtree(work)
-    return tree
-
-
-def _pip(requirements: Path, target: Path) -> None:
-    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-compile", "--no-deps"]
-    options += ["--python-version", "3.13", "--implementation", "cp", "--only-binary", ":all:"]
-    options += ["--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64"]
-    options += ["--require-hashes", "-r", str(requirements), "--target", str(target)]
-    options += ["--cache-dir", str(cache() / "pip"), "--root-user-action", "ignore"]
-    argv = [PYTHON, "-I", "-m", "pip", "install", *options]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise failure("pip install", done.stderr.splitlines())
-    shutil.rmtree(target / "bin", ignore_errors=True)
-
-
-def _container(where: Path, report: Report) -> Path:
-    """Return a directory with an image unpacked as the daemon would, below its digest."""
-    trees = cache() / "host" / f"tree-{where.name}"
-    if trees.exists():
-        return trees
-    report(f"unpacking {where.name}")
-    work = cache() / "host/.tree-work"
-    found = layout.resolve(where, "latest", platform.machine())
-
-    async def unpack() -> None:
-        unpacked = Trees(work)
-        async with unpacked.scratch(where) as scratch:
-            await unpacked.unpack(where, found.digest, where, found, scratch)
-
-    asyncio.run(unpack())
-    hosttools.replace(work, trees)
-    return trees
+        yield place
 
 
 def _image(
     wanted: Path,
     version: str,
-    keys: Keys | None,
     keyring: bytes,
     tools: Path,
     base: Path,
@@ -222,7 +195,7 @@ def _image(
     root, out = work / "root", work / "out"
     report("gathering the tree")
     out.mkdir(parents=True)
-    _copy(base, root)
+    hosttrees.copy(base, root)
     shutil.copytree(HERE, work / "host", symlinks=True)
     for room in ROOMS:
         packages = root / "usr/lib/python3/dist-packages"
@@ -232,19 +205,14 @@ def _image(
     images = root / "usr/share/sheltie/images"
     for name, unpacked in trees.items():
         _preload(layouts[name], unpacked, images, name)
-    environment = {"SOURCE_DATE_EPOCH": EPOCH, "LC_ALL": "C.UTF-8"}
-    if keys:
-        for name, file in (("key", keys.key), ("certificate", keys.certificate)):
-            shutil.copy2(file, work / name)
-            environment[name.upper()] = f"/work/{name}"
     with Workshop.opened(cache() / "host/room", [cache(), CLONE]) as workshop:
         hosttools.enter(workshop, tools, work)
         report("finishing the tree")
         argv = ["/work/host/finish", "/work/root", NAME, version]
-        hosttools.run(workshop, tools, argv, environment, what="the tree")
+        hosttools.run(workshop, tools, argv, ENVIRONMENT, what="the tree")
         report("packing the root, the UKI and the disk")
         argv = ["/work/host/assemble", "/work/root", NAME, version, "/work/out"]
-        hosttools.run(workshop, tools, argv, environment, what="the image")
+        hosttools.run(workshop, tools, argv, ENVIRONMENT, what="the image")
     size = (out / "root").stat().st_size
     if size > ROOT_MAX:
         raise FailedError(
@@ -252,11 +220,16 @@ def _image(
             code="ROOT_TOO_LARGE",
         )
     about = {"name": NAME, "version": version, "roothash": (out / "roothash").read_text().strip()}
-    about |= {"packages": hostpackages.key(hostpackages.read("root")), "signed": str(bool(keys))}
-    (out / "image.json").write_text(json.dumps(about, indent=2) + "\n")
+    about |= {"packages": hostpackages.key(hostpackages.read("root")), "signed": "False"}
     (out / "roothash").unlink()
-    hosttools.replace(out, wanted)
+    _settle(out, wanted, about)
     shutil.rmtree(work)
+
+
+def _settle(out: Path, wanted: Path, about: dict[str, str]) -> None:
+    """Give finished files their place, and their description."""
+    (out / "image.json").write_text(json.dumps(about, indent=2) + "\n")
+    hosttools.replace(out, wanted)
 
 
 def _preload(where: Path, unpacked: Path, images: Path, name: str) -> None:
@@ -273,16 +246,7 @@ def _preload(where: Path, unpacked: Path, images: Path, name: str) -> None:
     for digest in (found.digest, manifest.config.digest):
         plain = digest.removeprefix("sha256:")
         shutil.copy(where / "blobs/sha256" / plain, blobs / plain)
-    _copy(unpacked, images)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a tree with all that a file carries, into one that may be there. Raises FailedError."""
-    target.mkdir(parents=True, exist_ok=True)
-    argv = ["cp", "-a", "--reflink=auto", f"{source}/.", str(target)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise failure(f"copying {source.name}", done.stderr.splitlines())
+    hosttrees.copy(unpacked, images)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -290,13 +254,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="make host-image", description="Build the host's image.")
     parser.add_argument("--version", default="", help=f"its version ({contract.__version__})")
     parser.add_argument("--force", action="store_true", help="make the image anew")
-    parser.add_argument("--sign", nargs=2, type=Path, metavar=("KEY", "CERTIFICATE"))
+    parser.add_argument(
+        "--sign", nargs=2, type=Path, metavar=("KEY", "CERTIFICATE"), help="for Secure Boot"
+    )
     options = parser.parse_args(arguments)
     os.umask(0o022)
     try:
-        keys = Keys(*(file.resolve() for file in options.sign)) if options.sign else None
         with Steps(sys.stderr).step("the host's image") as note:
-            built = build(note.update, version=options.version, keys=keys, force=options.force)
+            built = build(note.update, version=options.version, force=options.force)
+            if options.sign:
+                built = sign(built, Keys(*options.sign), note.update)
             about = built.about
             note.text = f"{about['version']}, root {built.root.stat().st_size / 1e6:.0f} MB"
     except SheltieError as error:

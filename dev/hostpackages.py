@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 
 from contract.durable import write_file
 from contract.errors import FailedError, MachineError, SheltieError, UsageError
-from dev import base
+from dev import base, hostcache
 from dev.site import CLONE, cache
 from dev.steps import Steps
 from dev.workshop import NO_NETWORK, Report, failure, need_programs
@@ -79,7 +79,8 @@ def fetch(packages: Sequence[Package], report: Report) -> list[Path]:
     place = cache() / "host/packages"
     place.mkdir(parents=True, exist_ok=True)
     files = [place / f"{one.sha256}.deb" for one in packages]
-    missing = [pair for pair in zip(packages, files, strict=True) if not pair[1].exists()]
+    pairs = zip(packages, files, strict=True)
+    missing = [pair for pair in pairs if not hostcache.take(pair[1])]
     if missing:
         need_programs("apt-get", APT_HELPER)
         archive, security = base.mirrors(base.targets())

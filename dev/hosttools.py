@@ -1,12 +1,14 @@
 """The tools' tree: a Debian 13 of locked packages in which the host's image is made and looked at.
 
-It is unpacked once and nothing more; programs run in it by chroot, in a closed room.
+It is unpacked once and nothing more; programs run in it by chroot, in a closed room, and cannot
+write to it: what a tool leaves behind, bytecode for one, would change what later ones do.
 """
 
+import hashlib
 import shutil
 from pathlib import Path
 
-from dev import hostpackages
+from dev import hostcache, hostpackages
 from dev.site import cache
 from dev.workshop import Report, Workshop
 
@@ -14,11 +16,13 @@ __all__ = ["enter", "replace", "run", "tree", "unpack"]
 
 ENTER = """
 set -e
+mkdir -p "$1/dev" "$1/proc" "$1/work" "$1/tmp" "$1/run" "$1/mnt"
 mount --bind "$1" "$1"
-mkdir -p "$1/dev" "$1/proc" "$1/work" "$1/tmp" "$1/mnt"
+mount -o remount,bind,ro "$1"
 mount --rbind /dev "$1/dev"
 mount -t proc proc "$1/proc"
 mount -t tmpfs tmp "$1/tmp"
+mount -t tmpfs run "$1/run"
 mount --bind "$2" "$1/work"
 """
 
@@ -26,8 +30,9 @@ mount --bind "$2" "$1/work"
 def tree(section: str, report: Report) -> Path:
     """Return a tree of a section's packages, unpacked and nothing more."""
     packages = hostpackages.read(section)
-    place = cache() / "host" / f"{section}-{hostpackages.key(packages)}"
-    if not place.exists():
+    key = hashlib.sha256(f"{hostpackages.key(packages)}{ENTER}".encode()).hexdigest()[:16]
+    place = cache() / "host" / f"{section}-{key}"
+    if not hostcache.take(place):
         work = cache() / "host" / f".{section}-work"
         unpack(packages, work, report)
         replace(work, place)
@@ -57,7 +62,7 @@ def run(
     what: str,
 ) -> None:
     """Run a program in the tree; `environment` is all that it sees besides PATH and HOME."""
-    settings = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **(environment or {})}
+    settings = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/run", **(environment or {})}
     words = [f"{key}={value}" for key, value in settings.items()]
     workshop.run(["chroot", str(tools), "/usr/bin/env", "-i", *words, *argv], what=what)
 

@@ -64,12 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     os.umask(0o022)
     try:
-        keys = Keys(*(file.resolve() for file in options.sign)) if options.sign else None
         key = UpdateKey(options.home.resolve()) if options.home else UpdateKey.own()
         with Steps(sys.stderr).step("the host's image") as note:
-            image = hostimage.build(
-                note.update, version=options.version, keys=keys, keyring=key.keyring()
-            )
+            image = hostimage.build(note.update, version=options.version, keyring=key.keyring())
+            if options.sign:
+                image = hostimage.sign(image, Keys(*options.sign), note.update)
             note.text = image.about["version"]
         publish(image, options.out, key)
     except SheltieError as error:
