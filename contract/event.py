@@ -32,6 +32,7 @@ __all__ = [
     "ExecStarted",
     "HostTouched",
     "HostVerified",
+    "ImageCorrupted",
     "ImageFailed",
     "ImagePulled",
     "ImageReady",
@@ -302,6 +303,16 @@ class Acted(_Event, frozen=True, tag="acted"):
     login: Login | None = None
 
 
+class ImageCorrupted(_Event, frozen=True, tag="image.corrupted"):
+    """The host's own image is not what its root hash stands for: reading this block failed.
+
+    `kind` is `data` or `hash`; empty where it was found before anybody listened.
+    """
+
+    kind: str = ""
+    block: int = 0
+
+
 class AuditRepaired(_Event, frozen=True, tag="audit.repaired"):
     """The last line was torn, as by a power cut; its `size` bytes of this SHA-256 were removed."""
 
@@ -392,6 +403,7 @@ Event = (
     | SessionEnded
     | ActStarted
     | Acted
+    | ImageCorrupted
     | AuditRepaired
     | AuditDamaged
     | AuditResumed

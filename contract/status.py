@@ -3,6 +3,7 @@
 A stock host answers 404 there, and clients say what they then cannot know.
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
 
 import msgspec
@@ -102,15 +103,31 @@ class AuditStatus(msgspec.Struct, frozen=True, omit_defaults=True):
 class SystemStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """The host's own image: the slot that runs, and the root hash that it is checked against.
 
-    `data` is `ok`, or what is wrong with the data partition; `first_settings` names where they came
-    from, and when.
+    `verity` is `verified`, or `corrupted` since a block was found that is not the image's.
+    `attempts_left` is how often the loader tries this image yet; None once it is known to be good.
+    `secure_boot` and `lockdown` (`none`, `integrity`, `confidentiality`) are the firmware's and the
+    kernel's own word. `data` is `ok`, or what is wrong with the data partition; `first_settings`
+    names where they came from, and when.
     """
 
     slot: str
     version: str
     root_hash: str
+    verity: str = ""
+    attempts_left: int | None = None
+    secure_boot: bool | None = None
+    lockdown: str = ""
     data: str = ""
     first_settings: str = ""
+
+    def integrity(self) -> Iterator[tuple[str, str]]:
+        """Yield what is to be shown of whether this is what was delivered: names and values."""
+        yield "verity", self.verity or "not known"
+        if self.secure_boot is not None:
+            yield "Secure Boot", "on" if self.secure_boot else "off"
+        yield "lockdown", self.lockdown or "not known"
+        if self.attempts_left is not None:
+            yield "attempts left", str(self.attempts_left)
 
 
 class TouchedStatus(msgspec.Struct, frozen=True):

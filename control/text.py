@@ -69,6 +69,10 @@ def state(found: State) -> Iterator[Row]:
             yield "  in", f"{one.user} from {one.peer} since {one.since}, {kind}, {one.key}{only}"
     for container in found.host.containers:
         yield container.name, _container(container)
+    system = found.host.system
+    if system is not None:
+        yield "image", f"{system.slot}, root hash {system.root_hash}"
+        yield "  is", ", ".join(f"{name} {value}" for name, value in system.integrity())
     if found.is_stock:
         yield "host", "offers upstream's API alone: what runs there is known as far as it answers"
         if door.open:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 __all__ = ["KEPT", "RECENT_SECONDS", "prune", "take"]
 
-KEPT = 3
+KEPT = 2
 """Results of each kind that stay, those used last."""
 RECENT_SECONDS = 3600.0
 """What was used since then stays too: somebody may be at work with it."""

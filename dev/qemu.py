@@ -45,11 +45,18 @@ class Machine:
     credentials: Mapping[str, bytes] = field(default_factory=dict)
     arguments: str = ""
     """More words for the kernel."""
+    volumes: tuple[Path, ...] = ()
+    """More disks, which are read only."""
 
     @property
     def serial(self) -> Path:
         """What the console said."""
         return self.place / "console.log"
+
+    @property
+    def console(self) -> Path:
+        """The console itself: a Unix socket, where it is not on a terminal."""
+        return self.place / "console.sock"
 
     @property
     def port(self) -> Path:
@@ -142,6 +149,9 @@ def argv(machine: Machine, console: Sequence[str]) -> list[str]:
     words += ["-drive", "if=pflash,format=raw,file=variables"]
     words += ["-drive", "if=none,id=disk,format=raw,file=disk,discard=unmap"]
     words += ["-device", "virtio-blk-pci,drive=disk", "-device", "virtio-rng-pci"]
+    for number, volume in enumerate(machine.volumes):
+        words += ["-drive", f"if=none,id=v{number},format=raw,readonly=on,file={volume}"]
+        words += ["-device", f"virtio-blk-pci,drive=v{number}"]
     words += ["-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net,romfile="]
     words += ["-device", "i6300esb", "-action", "watchdog=reset"]
     words += ["-device", "virtio-serial-pci"]
@@ -153,12 +163,12 @@ def argv(machine: Machine, console: Sequence[str]) -> list[str]:
 
 
 def start(machine: Machine, *, terminal: bool = False) -> "subprocess.Popen[bytes]":
-    """Start QEMU, its console in a file, or on our terminal. Raises OSError."""
+    """Start QEMU, its console on a socket, or on our terminal. Raises OSError."""
     machine.serial.unlink(missing_ok=True)
-    chardev = ["-serial", f"file:{machine.serial.name}"]
+    kind = f"socket,id=con,path={machine.console.name},server=on,wait=off"
     if terminal:
-        options = f"stdio,id=con,mux=on,signal=off,logfile={machine.serial.name}"
-        chardev = ["-chardev", options, "-serial", "chardev:con"]
+        kind = "stdio,id=con,mux=on,signal=off"
+    chardev = ["-chardev", f"{kind},logfile={machine.serial.name}", "-serial", "chardev:con"]
     command = argv(machine, chardev)
     if terminal:
         return subprocess.Popen(command, cwd=machine.place)

@@ -33,6 +33,7 @@ from host.recovery import RETRY_SECONDS
 from host.runtime.files import Files
 from host.store.transactions import Transactions
 from host.system import image
+from host.system.integrity import Integrity
 from host.touched import Touched
 from host.update.updates import Updates
 
@@ -51,6 +52,7 @@ class Options:
     policy: Policy
     retry: float
     manager: Notifier
+    integrity: Integrity
 
 
 class Background:
@@ -86,13 +88,13 @@ async def serve(
     seconds it is looked at again, and when it is well the daemon begins anew.
     """
     manager = Notifier.taken(os.environ)
-    options = Options(
-        runtime, limits or Limits(), reboot.parse(reboot_command), policy, retry, manager
-    )
+    audit = Trail(Segments(places.state / "audit"))
+    integrity = Integrity.of_root(audit.note)
+    words = reboot.parse(reboot_command)
+    options = Options(runtime, limits or Limits(), words, policy, retry, manager, integrity)
     lock = own_run(places)
     try:
-        audit = Trail(Segments(places.state / "audit"))
-        async with Background(audit.keep(), manager.keep_watch()):
+        async with Background(audit.keep(), manager.keep_watch(), integrity.keep()):
             while await _serve(places, options, audit):
                 _log.warning(event("begin-anew", state=places.state))
     finally:
@@ -151,6 +153,7 @@ async def _answer(
         os.getpid(),
         problems=[*ground.problems, *image.problems(image.read())],
         medium=ground.medium,
+        integrity=options.integrity,
         updates=updates,
         reboot_command=options.reboot_command,
         audit=audit,

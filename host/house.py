@@ -30,7 +30,7 @@ from host.touched import Touched
 from host.update.none import NoEngine
 from host.update.updates import Updates
 
-__all__ = ["Doors", "House", "Medium"]
+__all__ = ["Doors", "House", "Integrity", "Medium"]
 
 
 class Medium(Protocol):
@@ -41,6 +41,17 @@ class Medium(Protocol):
 
     def suspect(self, why: str) -> None:
         """Note that something could not be kept."""
+
+
+class Integrity(Protocol):
+    """Whether the host's root is what its hash stands for."""
+
+    state: str
+    """`verified`, `corrupted`, or nothing where it is not known."""
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, in sentences."""
 
 
 class Doors(Protocol):
@@ -83,6 +94,7 @@ class House:
     log_of: Callable[[str], Path] = _no_log
     policy: Policy = OURS
     medium: Medium | None = None
+    integrity: Integrity | None = None
     system: Callable[[], SystemStatus | None] = lambda: None
     sessions: Callable[[], Awaitable[int]] = _nobody
     touched: Touched | None = None
@@ -112,6 +124,7 @@ class House:
         kept = [self.medium.problem] if self.medium is not None and self.medium.problem else []
         return [
             *(*self.problems, *self.containers.problems, *kept),
+            *(self.integrity.problems if self.integrity is not None else ()),
             *(*self.transactions.problems, *self.audit.problems, *self.updates.problems),
             *self.reboots.problems,
         ]
@@ -152,7 +165,7 @@ class House:
             generation=live.serial,
             audit=self.audit.status(),
             touched=self.touched.status if self.touched is not None else None,
-            system=self.system(),
+            system=self._seen(),
         )
 
     async def update_report(self) -> UpdateReport:
@@ -166,6 +179,12 @@ class House:
         """Return for how many seconds a reboot waits; upstream's does not."""
         given = wanted.updates(self.transactions.live).reboot_wait
         return (WAIT_SECONDS if given is None else given) if self.policy.extensions else 0
+
+    def _seen(self) -> SystemStatus | None:
+        system = self.system()
+        if system is None or self.integrity is None:
+            return system
+        return structs.replace(system, verity=self.integrity.state)
 
     def _written(self, wish: Desired) -> Desired:
         """Count the writes that concern a container, where each of them restarts it."""

@@ -7,7 +7,7 @@ import msgspec
 from contract.chain import Link
 from contract.commit import Committed
 from contract.event import Entry
-from contract.status import ContainerStatus, HostStatus
+from contract.status import ContainerStatus, HostStatus, SystemStatus
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ def status(found: HostStatus, console: "Console | None" = None) -> None:
     console.print(f"daemon {found.version}, pid {found.pid}, runtime {found.runtime}", markup=False)
     if found.system is not None:
         shown = f"image {found.system.slot}, root hash {found.system.root_hash}"
-        console.print(shown, markup=False)
+        console.print(f"{shown}\n{_integrity(found.system)}", markup=False)
     if found.touched is not None:
         console.print(f"TOUCHED since {found.touched.since}: {found.touched.by}", markup=False)
     console.print(_door(found), markup=False)
@@ -79,6 +79,10 @@ def entry(number: int, found: Entry) -> str:
         pid = "outside" if who.get("outside") else f"pid {who.get('pid', 0)}"
         words.append(f"{who['caller']}(uid {who['uid']}, {pid})")
     return " ".join([*words, *(f"{name}={_text(value)}" for name, value in event.items())])
+
+
+def _integrity(system: SystemStatus) -> str:
+    return ", ".join(f"{name} {value}" for name, value in system.integrity())
 
 
 def _door(found: HostStatus) -> str:

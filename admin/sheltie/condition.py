@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posix as os  # all that `os` has of use here, without its 1.3 ms
 
-from contract import places
+from contract import places, verity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ SLOT = "LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 """What systemd-boot booted (the Boot Loader Interface)."""
 HASHES = ("roothash", "usrhash", "verity.roothash")
 DIGEST_SECONDS = 0.5
+CORRUPTED = "CORRUPTED"
 
 
 class Condition:
@@ -36,7 +37,7 @@ class Condition:
         self, verity: str, root_hash: str, slot: str, lockdown: str, taint: str, image: str
     ) -> None:
         self.verity = verity
-        """`active`, or `none`."""
+        """`active`, `CORRUPTED` since a wrong block was read, or `none`."""
         self.root_hash = root_hash
         self.slot = slot
         self.lockdown = lockdown
@@ -60,7 +61,9 @@ class Condition:
     def doubts(self) -> list[str]:
         """Return why the host is not known to be as it was delivered; what is unknown counts."""
         found = []
-        if self.verity != "active":
+        if self.verity == CORRUPTED:
+            found.append("its root is not what was delivered: verity found a block that is wrong")
+        elif self.verity != "active":
             found.append("its root is not under verity")
         if self.lockdown in ("", "none"):
             found.append("its kernel is not locked down")
@@ -74,8 +77,12 @@ class Condition:
 def read(root: str = "/proc/1/root") -> Condition:
     """Read the condition of the host whose files are at `root`."""
     command_line = _text("/proc/cmdline")
+
+    def state(device: str) -> str:
+        return verity.state(device, f"{root}/dev/mapper/control")
+
     return Condition(
-        verity=verity(_text("/proc/1/mountinfo"), _dm_name),
+        verity=watched(_text("/proc/1/mountinfo"), verity.is_verity, state),
         root_hash=root_hash(command_line),
         slot=slot(_bytes(f"{root}/sys/firmware/efi/efivars/{SLOT}"), command_line),
         lockdown=chosen(_text(f"{root}/sys/kernel/security/lockdown")),
@@ -84,16 +91,15 @@ def read(root: str = "/proc/1/root") -> Condition:
     )
 
 
-def verity(mountinfo: str, name_of: Callable[[str], str]) -> str:
-    """Return whether the root, or /usr, is a device that verity watches over."""
-    devices = {}
-    for line in mountinfo.splitlines():
-        fields = line.split()
-        devices[fields[4]] = fields[2]  # the last mount at a place is the one seen
-    if "/" not in devices:
+def watched(mountinfo: str, is_verity: Callable[[str], bool], state: Callable[[str], str]) -> str:
+    """Return whether the root, or /usr, is a device that verity watches over, and content with."""
+    devices = [verity.device(mountinfo, point) for point in ("/", "/usr")]
+    if not devices[0]:
         return ""
-    watched = (devices[point] for point in ("/", "/usr") if point in devices)
-    return "active" if any(name_of(one).startswith("CRYPT-VERITY-") for one in watched) else "none"
+    found = [one for one in devices if one and is_verity(one)]
+    if not found:
+        return "none"
+    return CORRUPTED if verity.CORRUPTED in map(state, found) else "active"
 
 
 def root_hash(command_line: str) -> str:
@@ -140,10 +146,6 @@ def letters(tainted: str) -> str:
     if mask >> len(TAINTS):
         found += "?"
     return found or "none"
-
-
-def _dm_name(device: str) -> str:
-    return _text(f"/sys/dev/block/{device}/dm/uuid")
 
 
 def _image() -> str:

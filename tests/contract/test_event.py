@@ -31,6 +31,7 @@ CODES = {
     "exec.started",
     "host.touched",
     "host.verified",
+    "image.corrupted",
     "image.failed",
     "image.pulled",
     "image.ready",

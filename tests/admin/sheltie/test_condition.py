@@ -56,10 +56,21 @@ def test_the_root_hash_is_the_command_lines(line: str, found: str) -> None:
 
 def test_verity_is_what_the_root_stands_on() -> None:
     """The device of / or /usr says it; without a root nothing is said."""
-    uuids = {"254:0": "CRYPT-VERITY-x-root", "254:1": "LVM-y"}
-    assert condition.verity(MOUNTS, lambda one: uuids.get(one, "")) == "active"
-    assert condition.verity(MOUNTS.replace("254:0", "254:1"), lambda one: uuids[one]) == "none"
-    assert condition.verity("", lambda one: uuids[one]) == ""
+    states = {"254:0": "verified", "254:2": "corrupted", "254:3": ""}
+    usr = "24 22 254:2 / /usr ro - ext4 /dev/dm-2 ro\n"
+    told = [
+        condition.watched(mounts, states.__contains__, lambda one: states[one])
+        for mounts in (
+            MOUNTS,
+            MOUNTS.replace("254:0", "254:1"),
+            MOUNTS.replace("254:0", "254:2"),
+            MOUNTS.replace("254:0", "254:3"),
+            MOUNTS + usr,
+            "",
+        )
+    ]
+
+    assert told == ["active", "none", "CORRUPTED", "active", "CORRUPTED", ""]
 
 
 def test_slot_lockdown_and_taint() -> None:
@@ -91,6 +102,7 @@ def test_whatever_is_read_makes_one_line(line: str, entry: bytes, modes: str) ->
         ({}, 0),
         ({"taint": "P"}, 0),
         ({"verity": "none"}, 1),
+        ({"verity": "CORRUPTED"}, 1),
         ({"verity": "", "lockdown": ""}, 2),
         ({"lockdown": "none", "taint": "OE"}, 2),
         ({"taint": ""}, 1),
