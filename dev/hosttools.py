@@ -60,11 +60,14 @@ def run(
     environment: dict[str, str] | None = None,
     *,
     what: str,
-) -> None:
-    """Run a program in the tree; `environment` is all that it sees besides PATH and HOME."""
+) -> list[str]:
+    """Run a program in the tree; `environment` is all that it sees besides PATH and HOME.
+
+    Returns the last lines of what it printed.
+    """
     settings = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/run", **(environment or {})}
     words = [f"{key}={value}" for key, value in settings.items()]
-    workshop.run(["chroot", str(tools), "/usr/bin/env", "-i", *words, *argv], what=what)
+    return workshop.run(["chroot", str(tools), "/usr/bin/env", "-i", *words, *argv], what=what)
 
 
 def replace(made: Path, target: Path) -> None:

@@ -66,6 +66,13 @@ class Booted:
         self.process.kill()
         self.process.wait()
 
+    def reboot(self, seconds: float = BOOT_SECONDS) -> None:
+        """Reboot at once, without a clean end, and wait for the next boot's greeting.
+
+        Raises TimedOutError, UnavailableError.
+        """
+        self.port.run_into("systemctl", "reboot", "--force", seconds=seconds)
+
     @property
     def port(self) -> Port:
         """The way in for tests."""

@@ -14,7 +14,7 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,24 +52,27 @@ class Port:
         Raises UnavailableError, TimedOutError, FailedError.
         """
         number = secrets.randbits(48)
-        told = {"stdin": base64.b64encode(stdin).decode(), "seconds": seconds, "in": container}
-        request = json.dumps({"id": number, "argv": argv, **told}).encode() + b"\n"
         with self._open(seconds) as port:
-            port.sendall(request)
+            port.sendall(_request(number, argv, stdin, seconds, container))
             for document in _documents(port, time.monotonic() + seconds):
                 if document.get("id") == number:
                     out, err = (base64.b64decode(document[key]) for key in ("out", "err"))
                     return Answer(document["status"], out, err)
         raise UnavailableError("the virtual machine went away", code="VM_GONE")
 
+    def run_into(self, *argv: str, seconds: float) -> dict[str, Any]:
+        """Run what ends this boot, and wait for the next one's greeting; its answer is nobody's.
+
+        Raises TimedOutError, UnavailableError.
+        """
+        with self._open(seconds) as port:
+            port.sendall(_request(0, argv, b"", seconds))
+            return _greeting(port, seconds)
+
     def hello(self, seconds: float) -> dict[str, Any]:
         """Wait for the next boot's greeting. Raises TimedOutError, UnavailableError."""
         with self._open(seconds) as port:
-            for document in _documents(port, time.monotonic() + seconds):
-                if "hello" in document:
-                    hello: dict[str, Any] = document["hello"]
-                    return hello
-        raise UnavailableError("the virtual machine went away", code="VM_GONE")
+            return _greeting(port, seconds)
 
     @contextmanager
     def _open(self, seconds: float) -> Iterator[socket.socket]:
@@ -92,6 +95,21 @@ class Port:
                     hint="start one with: make vm-up",
                     code="VM_GONE",
                 ) from error
+
+
+def _request(
+    number: int, argv: Sequence[str], stdin: bytes, seconds: float, container: str = ""
+) -> bytes:
+    told = {"stdin": base64.b64encode(stdin).decode(), "seconds": seconds, "in": container}
+    return json.dumps({"id": number, "argv": argv, **told}).encode() + b"\n"
+
+
+def _greeting(port: socket.socket, seconds: float) -> dict[str, Any]:
+    for document in _documents(port, time.monotonic() + seconds):
+        if "hello" in document:
+            hello: dict[str, Any] = document["hello"]
+            return hello
+    raise UnavailableError("the virtual machine went away", code="VM_GONE")
 
 
 def _documents(port: socket.socket, deadline: float) -> Iterator[dict[str, Any]]:

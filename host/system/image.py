@@ -57,10 +57,10 @@ def read(sources: Sources = SOURCES) -> SystemStatus | None:
 
 
 def problems(found: SystemStatus | None) -> Sequence[str]:
-    """Return sentences about what is lost."""
+    """Return sentences about what is lost: what the boot said of the data partition."""
     if found is None or found.data == DATA_IS_WELL:
         return []
-    return [f"{found.data}: settings and logs are in memory until the next boot"]
+    return [found.data]
 
 
 def words(cmdline: str) -> dict[str, str]:

@@ -55,5 +55,5 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 @pytest.fixture
 def admin(host: Host) -> Host:
     """The host with admin enabled for up.json's own identity."""
-    host.enable(host.own_key())
+    host.ensure()
     return host

@@ -7,18 +7,21 @@ import pytest
 
 from dev.hostimage import HostImage
 from tests.e2e.host import Host
+from tests.e2e.terminal import Terminal
+from tests.vm.conftest import CLONE
 
 pytestmark = [pytest.mark.vm, pytest.mark.image, pytest.mark.privileged, pytest.mark.timeout(600)]
 
 NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
 LISTENS = "0A"  # TCP_LISTEN, include/net/tcp_states.h
 SSH_PORT = 22
+DHCP_PORTS = {68, 546}
 
 
 @pytest.fixture
 def admin(vm: Host) -> Host:
     """The host with admin enabled for vm.json's own identity."""
-    vm.enable(vm.own_key())
+    vm.ensure()
     return vm
 
 
@@ -60,6 +63,16 @@ def test_nothing_listens_but_admins_port(vm: Host) -> None:
     vm.enable(vm.own_key())
 
     assert listening(vm) == {SSH_PORT}
+
+
+def test_datagrams_come_in_for_dhcp_alone(vm: Host) -> None:
+    """No other UDP socket takes what anybody sends; time and names are asked for, not offered."""
+    lines = vm.text("host", "cat", "/proc/net/udp", "/proc/net/udp6").splitlines()
+    fields = [line.split() for line in lines if ":" in line]
+    open_to_all = [one for one in fields if set(one[2].partition(":")[0]) == {"0"}]
+    ports = {int(one[1].rpartition(":")[2], 16) for one in open_to_all}
+
+    assert ports <= DHCP_PORTS
 
 
 @pytest.mark.parametrize("place", ["/", "/usr", "/etc", "/usr/share/sheltie"])
@@ -127,3 +140,31 @@ def test_the_daemon_finds_crun_and_can_limit(vm: Host) -> None:
     assert status["runtime"].startswith("crun")
     assert status.get("problems", []) == []
     assert control["memory_bytes"] > 0
+
+
+EXPOSED = re.compile(r"^\| `([a-z@A-Z0-9-]+\.service)` \| ([0-9.]+) \|", re.MULTILINE)
+
+
+def test_units_are_as_hardened_as_the_docs_say(vm: Host) -> None:
+    """What systemd counts on the running host is not above what docs/host-image.md claims."""
+    claims = dict(EXPOSED.findall((CLONE / "docs/host-image.md").read_text()))
+    told = vm.text("host", "systemd-analyze", "security", "--no-pager", *claims)
+    found = dict(re.findall(r"exposure level for (\S+): ([0-9.]+)", told))
+
+    assert len(claims) > 3
+    assert claims.keys() == found.keys()
+    assert {name for name in claims if float(found[name]) > float(claims[name])} == set()
+
+
+def test_sheltie_says_how_the_host_is(admin: Host) -> None:
+    """Before a shell: verity, root hash and slot, by the kernel's own word."""
+    with Terminal(admin.ssh_argv("sheltie", options=["-tt"])) as terminal:
+        line = terminal.expect(r"the host: ([^\r\n]*)\r?\n")[1]
+        terminal.keys("exit\r")
+        terminal.wait()
+    control = "/proc/1/root/dev/mapper/control"
+    script = f"from contract import verity; print(verity.state('253:0', '{control}'))"
+
+    assert "verity active" in line
+    assert "slot sheltie_" in line
+    assert admin.text("admin", "python3", "-I", "-c", script) == "verified"

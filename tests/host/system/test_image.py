@@ -58,8 +58,8 @@ def test_a_lost_data_partition_is_a_problem(tmp_path: Path, data: str) -> None:
     found = image.read(sources(tmp_path, cmdline=CMDLINE, data=data))
     (sentence,) = image.problems(found)
 
+    assert sentence
     assert data.strip() in sentence
-    assert "in memory" in sentence
 
 
 @pytest.mark.parametrize("record", ["{", "[]", '{"image": {"from": 1}}', '{"image": {}}'])
