@@ -35,8 +35,8 @@ from dev.workshop import need_root
 __all__ = ["Booted", "agent", "boot", "settings", "stop", "up"]
 
 SSH_PORT = 22
-BOOT_SECONDS = 300.0
-READY_SECONDS = 300.0
+BOOT_SECONDS = 600.0
+READY_SECONDS = 600.0
 JSON_MAX = 1 << 20
 _STEP_SECONDS = 1.0
 AGENT_UNIT = b"""[Unit]

@@ -24,7 +24,7 @@ from dev.vm import Booted
 from tests.e2e.host import Host
 
 CLONE = Path(__file__).resolve().parents[2]
-UP_SECONDS = 1500
+UP_SECONDS = 3000
 """A cold build of both container images and of the host's, and a boot without KVM."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dev.vm import Booted
 
-SECONDS = 300.0
+SECONDS = 600.0
 
 
 def status(host: Booted, seconds: float = SECONDS) -> dict[str, Any]:

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.timeout(UP_SECONDS),
 ]
 
-SECONDS = 120.0
+SECONDS = 300.0
 RECORD = "/var/lib/sheltie/first-settings.json"
 
 

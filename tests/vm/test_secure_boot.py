@@ -16,8 +16,8 @@ pytestmark = [
 ]
 
 SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-FIRMWARE_SECONDS = 120.0
-SILENT_SECONDS = 20.0
+FIRMWARE_SECONDS = 300.0
+SILENT_SECONDS = 30.0
 """An image that is let start has greeted by then, after the firmware."""
 
 
