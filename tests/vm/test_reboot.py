@@ -30,8 +30,8 @@ class Facts:
 
     @classmethod
     def of(cls, host: Booted) -> "Facts":
-        """Ask for them, once the host is up."""
-        life.status(host)
+        """Ask for them, once the host is up with its settings."""
+        host.wait_for_container("control")
         return cls(
             host.run("cat", "/etc/machine-id").strip(),
             host.run("findmnt", "-n", "-o", "SOURCE,UUID", "/var").strip(),
