@@ -46,6 +46,7 @@ _SSH_TEXTS = ("authorized-keys-command", "authorized-keys-command-user")
 _SHELTIE = (
     *("listen", "reached-at", "ssh-profile", "ssh-limits", "ec2-instance-connect"),
     *("untrusted", "access", "look-keys", "look-acts"),
+    *("allow-tcp-forwarding", "allow-agent-forwarding"),
     *looking.KEYS,
 )
 _LIMITS: dict[str, tuple[str, int, int]] = {
@@ -67,6 +68,8 @@ _LIMITS: dict[str, tuple[str, int, int]] = {
 _EXEMPT = "exempt"
 ACCESS = ("root", "look")
 """Access levels of a login, the default first; whatever is not understood means look."""
+TCP_FORWARDING = ("no", "local", "remote", "yes")
+"""Words of sshd_config(5), AllowTcpForwarding; the first is the default."""
 UNTRUSTED = ("refuse", "mark")
 """What sheltie may do on a host that is not known to be as it was delivered; nothing by default."""
 _KNOWN = {
@@ -108,6 +111,8 @@ class UserData:
     access: str = ACCESS[0]
     look_keys: tuple[str, ...] = ()
     look_acts: tuple[str, ...] = ()
+    allow_tcp_forwarding: str = TCP_FORWARDING[0]
+    allow_agent_forwarding: bool = False
     has_ssm: bool = False
 
     def __repr__(self) -> str:
@@ -149,6 +154,8 @@ def decode(raw: bytes) -> tuple[UserData, tuple[str, ...]]:
         access=_access(own, problems) if sound else "look",
         look_keys=look_keys,
         look_acts=_texts(own, "sheltie.look-acts", "look-acts", problems),
+        allow_tcp_forwarding=_tcp_forwarding(own, problems),
+        allow_agent_forwarding=_switch(own, "allow-agent-forwarding", problems),
         has_ssm="ssm" in document,
     ), tuple(problems)
 
@@ -342,6 +349,14 @@ def _limits(section: Mapping[str, Any], problems: list[str]) -> dict[str, int | 
                 f"sheltie.ssh-limits.{key} must be a number from {least} to {most}: ignored"
             )
     return found
+
+
+def _tcp_forwarding(section: Mapping[str, Any], problems: list[str]) -> str:
+    value = section.get("allow-tcp-forwarding", TCP_FORWARDING[0])
+    if value in TCP_FORWARDING:
+        return str(value)
+    problems.append("sheltie.allow-tcp-forwarding must be no, local, remote or yes: taken as no")
+    return TCP_FORWARDING[0]
 
 
 def _switch(section: Mapping[str, Any], name: str, problems: list[str]) -> bool:

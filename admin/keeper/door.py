@@ -180,6 +180,7 @@ class Door:
             host_keys=str(self._wishes.host_keys),
             algorithms=self._policy.algorithms(),
             limits=self._policy.limits(),
+            forwarding=self._policy.forwarding(),
             **self._policy.asked(usable=usable),
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from admin.ssh.control import Limits, Wishes
+from admin.ssh.forwarding import Forwarding
 from admin.ssh.options import parse as parse_options
 from contract.address import parse_listen
 from contract.errors import SheltieError
@@ -72,6 +73,15 @@ class Policy:
             list(data.ciphers),
             list(data.key_exchange_algorithms),
             list(data.macs),
+        )
+
+    def forwarding(self) -> Forwarding:
+        """Return what user-data lets be forwarded."""
+        tcp = self.data.allow_tcp_forwarding
+        return Forwarding(
+            local=tcp in ("local", "yes"),
+            remote=tcp in ("remote", "yes"),
+            agent=self.data.allow_agent_forwarding,
         )
 
     def limits(self) -> Limits:

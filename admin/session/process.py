@@ -21,6 +21,7 @@ from admin.session.signals import SIGNALS, name_of
 from admin.session.start import SUBSYSTEMS, Program, start
 from admin.ssh.frame import Channel
 from admin.ssh.protocol import (
+    Agent,
     Began,
     Environment,
     Execute,
@@ -44,12 +45,13 @@ LEAVE_SECONDS = 10
 """How long the listener may take to fetch the last bytes."""
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, tag="Session", frozen=True):
     """What a session is told: the login user, and both addresses for SSH_CONNECTION.
 
     `command` is forced by the key or its certificate, whatever the client asks for; without `pty`
     there is no terminal. `last` tells an interactive login of the one before. `session` is the
-    monitor's name for it; with `look` all that runs is a look.
+    monitor's name for it; with `look` all that runs is a look. `agent` is where the client's agent
+    is reached, if the client wants that.
     """
 
     user: str
@@ -59,20 +61,17 @@ class Task(msgspec.Struct, frozen=True):
     last: str = ""
     session: str = ""
     look: bool = False
+    agent: str = ""
 
 
-TASK = msgspec.msgpack.Decoder(Task)
-
-
-def work(task: bytes, descriptors: Sequence[int]) -> int:
+def work(task: Task, descriptors: Sequence[int]) -> int:
     """Run one session.
 
     Descriptors are the stream, the error stream, the control channel, the monitor's to report to.
     """
-    told = TASK.decode(task)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)  # until a program runs, they just end us
-    Session(told, *(socket.socket(fileno=number) for number in descriptors)).run()
+    Session(task, *(socket.socket(fileno=number) for number in descriptors)).run()
     return 0
 
 
@@ -94,6 +93,7 @@ class Session:
         self._report: Channel[Began, Began] = Channel(report, Began)
         self._pty: Pty | None = None
         self._wanted: dict[str, str] = {}
+        self._agent = ""
         self._original: str | None = None
         self._master = -1
         self._pid = 0
@@ -140,6 +140,8 @@ class Session:
                     self._pty = message
                 case Environment(variables):
                     self._wanted = variables
+                case Agent():
+                    self._agent = self._task.agent
                 case Shell() | Execute() | Subsystem() if self._task.command is not None:
                     return self._forced(message, self._task.command)
                 case Shell() | Execute() | Subsystem():
@@ -203,6 +205,8 @@ class Session:
         variables = account.environment(
             self._account, self._wanted, term=term, tty=tty, connection=connection
         )
+        if self._agent:
+            variables["SSH_AUTH_SOCK"] = self._agent
         if self._original is not None:
             variables["SSH_ORIGINAL_COMMAND"] = self._original
         return variables

@@ -17,9 +17,10 @@ from admin.end import deputies, proc
 from admin.end.marks import UNSET, Marks, own_cgroup
 from admin.end.members import nobody
 from admin.session import account, terminal
-from admin.session.process import TASK, Task
+from admin.session.process import Task
 from admin.session.pump import Flow, Pump
 from admin.session.start import Program
+from admin.session.work import TASK
 from admin.ssh.frame import Channel
 from admin.ssh.protocol import (
     Began,
@@ -60,6 +61,7 @@ def rehearse() -> None:
 
 def _begin(user: str) -> None:
     told = TASK.decode(msgspec.msgpack.encode(Task(user, "::1 1 ::1 22")))
+    assert isinstance(told, Task)  # noqa: S101  as it was made
     found = account.find(told.user)
     asking, asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with asking, asked:

@@ -8,7 +8,8 @@ import signal
 import socket
 import sys
 
-from admin.session import process, rehearsal
+from admin.session import rehearsal
+from admin.session.work import work
 from admin.ssh.confine import end_with_parent
 from admin.ssh.frame import Channel
 from admin.ssh.zygote import Spawn, prepare, serve
@@ -19,7 +20,7 @@ def main(argv: list[str]) -> None:
     end_with_parent(signal.SIGTERM)
     os.umask(0o077)
     prepare(rehearsal.rehearse)
-    serve(Channel(socket.socket(fileno=int(argv[0])), Spawn), process.work)
+    serve(Channel(socket.socket(fileno=int(argv[0])), Spawn), work)
 
 
 if __name__ == "__main__":

@@ -2,24 +2,37 @@
 
 import asyncio
 import itertools
+import os
 import select
+import socket
+from collections.abc import Callable
 from typing import Any
 
 from admin.ssh.frame import Channel
 from admin.ssh.protocol import (
     Ask,
     Ask_,
+    AskAgent,
+    Closed,
+    Denied,
     Ended,
     Exchange,
     Grant,
     Granted,
+    Incoming,
+    Listen,
+    Listening,
+    Open,
+    Opened,
     Proof,
     ProveKeys,
     Proven,
     Signed,
+    Unlisten,
+    Unreached,
     Verdict,
 )
-from contract.errors import UnavailableError
+from contract.errors import RefusedError, UnavailableError
 
 __all__ = ["Monitor"]
 
@@ -35,6 +48,8 @@ class Monitor:
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[tuple[Any, list[int]]]] = {}
         self.gone = loop.create_future()
+        self.incoming: Callable[[Incoming, socket.socket], None] | None = None
+        """Hears of whom a port or the agent's socket was opened by."""
         loop.add_reader(channel.fileno(), self._readable)
 
     def exchange(self, **fields: Any) -> Signed:
@@ -61,10 +76,40 @@ class Monitor:
         answer, descriptors = await self._ask(number, Ask(number))
         return (answer, descriptors) if isinstance(answer, Granted) else None
 
+    def number(self) -> int:
+        """Return a new id, for what is to be listened on."""
+        return next(self._ids)
+
+    async def open(self, host: str, port: int) -> socket.socket:
+        """Return a socket that is connected. Raises RefusedError where that may not be."""
+        number = next(self._ids)
+        answer, descriptors = await self._ask(number, Open(number, host, port))
+        if isinstance(answer, Opened) and len(descriptors) == 1:
+            return socket.socket(fileno=descriptors[0])
+        raise _forward_error(answer)
+
+    async def listen(self, message: Listen | AskAgent) -> int:
+        """Have the monitor listen, and return the port. Raises RefusedError."""
+        answer, _ = await self._ask(message.id, message)
+        if isinstance(answer, Listening):
+            return answer.port
+        raise _forward_error(answer)
+
+    def unlisten(self, number: int) -> None:
+        """End what was listened on."""
+        self._tell(Unlisten(number))
+
+    def closed(self) -> None:
+        """Tell that a forwarded connection ended."""
+        self._tell(Closed())
+
     def ended(self, why: str) -> None:
         """Tell that the connection ends."""
+        self._tell(Ended(why[:200]))
+
+    def _tell(self, message: Ask_) -> None:
         try:
-            self._channel.send(Ended(why[:200]))
+            self._channel.send(message)
         except OSError:
             return  # the monitor ended first, and knows
 
@@ -102,6 +147,20 @@ class Monitor:
         return received
 
     def _settle(self, message: Any, descriptors: list[int]) -> None:
+        if isinstance(message, Incoming) and self.incoming is not None and len(descriptors) == 1:
+            self.incoming(message, socket.socket(fileno=descriptors[0]))
+            return
         future = self._waiting.pop(message.id, None)
         if future is not None and not future.done():
             future.set_result((message, descriptors))
+            return
+        for one in descriptors:  # who asked waits no more
+            os.close(one)
+
+
+def _forward_error(answer: Any) -> RefusedError | UnavailableError:
+    """Return what a forward failed by: it may not be, or it could not."""
+    if isinstance(answer, Denied):
+        return RefusedError("forwarding refused", code="FORWARD_REFUSED")
+    why = answer.why if isinstance(answer, Unreached) else "the monitor answers something else"
+    return UnavailableError(why, code="FORWARD_FAILED")

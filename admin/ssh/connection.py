@@ -16,6 +16,8 @@ from msgspec import structs
 
 from admin.session.process import Task as SessionTask
 from admin.ssh.control import Event, Limits
+from admin.ssh.forwarding import CLOSED, Forwarding
+from admin.ssh.forwards import Forwards
 from admin.ssh.frame import Channel
 from admin.ssh.judge import Judge
 from admin.ssh.limits import Outcome
@@ -25,14 +27,19 @@ from admin.ssh.protocol import (
     VERSION,
     Ask,
     Ask_,
+    AskAgent,
     Began,
+    Closed,
     Denied,
     Ended,
     Exchange,
     Grant,
     Granted,
+    Listen,
+    Open,
     Proof,
     ProveKeys,
+    Unlisten,
 )
 from contract.address import format_address
 from contract.errors import SheltieError
@@ -62,6 +69,7 @@ class House:
     logged_in: Callable[["Connection"], None]
     closed: Callable[["Connection", Outcome, str], None]
     last: dict[str, str]
+    forwarding: Forwarding = CLOSED
 
 
 class Connection:
@@ -87,6 +95,7 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._starting = 0
+        self._forwards: Forwards | None = None
         self.shown: dict[str, SessionShown] = {}
 
     @property
@@ -130,6 +139,8 @@ class Connection:
             self._channel.close()
         if self._pidfd >= 0:
             self._await_end()
+        if self._forwards is not None:
+            self._forwards.close()
         if self.authenticated:
             outcome = Outcome.LOGGED_IN
             self._tell("closed", detail=why)
@@ -227,7 +238,9 @@ class Connection:
             self._later(self._house.limits.unused, self._unused)
 
     def _unused(self) -> None:
-        if not self.shown and not self._starting:
+        if self._forwards is not None and self._forwards.busy:
+            self._rest()
+        elif not self.shown and not self._starting:
             self.drop("nothing is open in it")
 
     def _readable(self) -> None:
@@ -257,6 +270,14 @@ class Connection:
                 self._run(self._prove(message, channel))
             case Ask(number):
                 self._run(self._session(number, channel))
+            case Open() | Listen() | AskAgent():
+                self._run(self._forward(message, channel))
+            case Unlisten(number) if self._forwards is not None:
+                self._forwards.unlisten(number)
+            case Closed() if self._forwards is not None:
+                self._forwards.ended()
+            case Unlisten() | Closed():
+                self._refuse("refused to the listener: the end of what never began")
             case Ended(why):
                 self.drop(why)
 
@@ -272,6 +293,7 @@ class Connection:
                 if self.authenticated:
                     self._house.logged_in(self)
                     self._tell("login", detail=self._certificate())
+                    self._begin_forwards()
                     self._rest()
                 channel.send(verdict)
             except (SheltieError, OSError) as error:
@@ -281,6 +303,36 @@ class Connection:
         login = self._judge.login
         name = login.admission.certificate if login else ""
         return f"certificate {name}" if name else ""
+
+    def _begin_forwards(self) -> None:
+        login = self._judge.login
+        assert login is not None  # noqa: S101  the mark was just set
+        house = self._house
+        self._forwards = Forwards(
+            house.forwarding,
+            login.user,
+            lambda: self._judge.narrow().options,
+            house.sessions,
+            lambda what, detail: self._tell(what, detail=detail),
+        )
+
+    async def _forward(
+        self, message: Open | Listen | AskAgent, channel: "Channel[Grant, Ask_]"
+    ) -> None:
+        """Forward, but only on the mark that our own verification set."""
+        if self._forwards is None:
+            self._refuse("refused to the listener: a forward before authentication")
+            return
+        try:
+            match message:
+                case Open():
+                    await self._forwards.open(message, channel)
+                case Listen():
+                    await self._forwards.listen(message, channel)
+                case AskAgent():
+                    await self._forwards.ask_agent(message, channel)
+        except (SheltieError, OSError) as error:
+            self.drop(str(error))
 
     async def _session(self, number: int, channel: "Channel[Grant, Ask_]") -> None:
         """Start a session, but only on the mark that our own verification set."""
@@ -303,6 +355,7 @@ class Connection:
             self._house.last.get(login.user, ""),
             name,
             admission.look,
+            self._forwards.agent if self._forwards else "",
         )
         self._starting += 1
         try:

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from admin.ssh.forwarding import CLOSED, Forwarding
 from contract.rpc import SessionShown
 
 __all__ = [
@@ -71,6 +72,7 @@ class Configure(msgspec.Struct, tag=True, frozen=True):
     access: str = "root"
     algorithms: Wishes = Wishes()
     limits: Limits = Limits()
+    forwarding: Forwarding = CLOSED
 
 
 class StatusRequest(msgspec.Struct, tag=True, frozen=True):
@@ -110,8 +112,9 @@ class Event(msgspec.Struct, tag=True, frozen=True):
     """Something happened.
 
     `login`, `session`, `session-end`, `closed` of those who are in; `refused` with the reason for
-    who tried and is not; `dropped` for other strangers, one for each source and minute; `problem`;
-    `host-key`, a public one more. `access` is the level of a login and its sessions.
+    who tried and is not; `dropped` for other strangers, one for each source and minute; `forward`,
+    what was forwarded, and `forward-refused`; `problem`; `host-key`, a public one more. `access` is
+    the level of a login and its sessions.
     """
 
     what: str

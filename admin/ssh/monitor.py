@@ -159,6 +159,7 @@ class Monitor:
             lambda one: gate.logged_in(one.source),
             self._forget,
             self._last,
+            now.forwarding,
         )
         try:
             connection = Connection(peer, judge, house, address[:2])
@@ -228,6 +229,11 @@ class Monitor:
         self._send(Failed("ZYGOTE_GONE", f"{module} ended"))
         self._end()
 
+    def drop_all(self) -> None:
+        """Cut everybody off: what their forwards left in the file system goes with them."""
+        for one in tuple(self._connections):
+            one.drop("the server ends")
+
     def _end(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
@@ -253,6 +259,7 @@ async def _run(descriptor: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, monitor._end)  # noqa: SLF001  this module's own
     await monitor.done
+    monitor.drop_all()
     # Now: the loop's own end would wait for a thread that still makes a key.
     os._exit(0)
 

@@ -8,9 +8,12 @@ import msgspec
 
 __all__ = [
     "VERSION",
+    "Agent",
     "Algorithms",
     "Ask",
+    "AskAgent",
     "Began",
+    "Closed",
     "Denied",
     "Ended",
     "Environment",
@@ -19,8 +22,13 @@ __all__ = [
     "Exited",
     "Grant",
     "Granted",
+    "Incoming",
+    "Listen",
     "ListenerTask",
+    "Listening",
     "OfferedKey",
+    "Open",
+    "Opened",
     "Proof",
     "ProveKeys",
     "Proven",
@@ -30,6 +38,8 @@ __all__ = [
     "Signed",
     "Subsystem",
     "ToSession",
+    "Unlisten",
+    "Unreached",
     "Verdict",
     "Window",
 ]
@@ -105,6 +115,38 @@ class Ask(msgspec.Struct, tag=True, frozen=True):
     id: int
 
 
+class Open(msgspec.Struct, tag=True, frozen=True):
+    """Connect for the client: answered by Opened with the socket, Unreached or Denied."""
+
+    id: int
+    host: str
+    port: int
+
+
+class Listen(msgspec.Struct, tag=True, frozen=True):
+    """Listen for the client: answered by Listening, and an Incoming for each that comes."""
+
+    id: int
+    host: str
+    port: int
+
+
+class AskAgent(msgspec.Struct, tag=True, frozen=True):
+    """Let programs here reach the client's agent: answered as Listen is, its port being 0."""
+
+    id: int
+
+
+class Unlisten(msgspec.Struct, tag=True, frozen=True):
+    """End what the Listen of this `id` began; no answer."""
+
+    id: int
+
+
+class Closed(msgspec.Struct, tag=True, frozen=True):
+    """A forwarded connection ended, so that another may begin; no answer."""
+
+
 class ProveKeys(msgspec.Struct, tag=True, frozen=True):
     """Sign for public host keys of ours (OpenSSH's PROTOCOL, hostkeys-prove-00@openssh.com)."""
 
@@ -151,13 +193,41 @@ class Granted(msgspec.Struct, tag=True, frozen=True):
 
 
 class Denied(msgspec.Struct, tag=True, frozen=True):
-    """No session."""
+    """No session, or no forward: it may not be."""
 
     id: int
 
 
-Ask_ = Exchange | Proof | ProveKeys | Ask | Ended
-Grant = Signed | Verdict | Proven | Granted | Denied
+class Opened(msgspec.Struct, tag=True, frozen=True):
+    """Connected: with it comes the socket."""
+
+    id: int
+
+
+class Unreached(msgspec.Struct, tag=True, frozen=True):
+    """It was tried in vain; `why` is for the client."""
+
+    id: int
+    why: str
+
+
+class Listening(msgspec.Struct, tag=True, frozen=True):
+    """It is listened; `port` is the one that was found where any was asked for."""
+
+    id: int
+    port: int = 0
+
+
+class Incoming(msgspec.Struct, tag=True, frozen=True):
+    """Somebody came to what the Listen of this `id` began: with it comes the socket."""
+
+    id: int
+    host: str = ""
+    port: int = 0
+
+
+Ask_ = Exchange | Proof | ProveKeys | Ask | Open | Listen | AskAgent | Unlisten | Closed | Ended
+Grant = Signed | Verdict | Proven | Granted | Denied | Opened | Unreached | Listening | Incoming
 
 
 class Pty(msgspec.Struct, tag=True, frozen=True):
@@ -191,6 +261,10 @@ class Subsystem(msgspec.Struct, tag=True, frozen=True):
     name: str
 
 
+class Agent(msgspec.Struct, tag=True, frozen=True):
+    """Programs may reach the client's agent; where, the session knows from the monitor."""
+
+
 class Window(msgspec.Struct, tag=True, frozen=True):
     """The terminal has a new size (section 6.7)."""
 
@@ -219,4 +293,4 @@ class Began(msgspec.Struct, tag=True, frozen=True):
     login: bool = False
 
 
-ToSession = Pty | Environment | Shell | Execute | Subsystem | Window | Signal
+ToSession = Pty | Environment | Agent | Shell | Execute | Subsystem | Window | Signal

@@ -8,13 +8,16 @@ would send it before buffered data.
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import asyncssh
 
 from admin.ssh.frame import Channel
+from admin.ssh.gate import Gate
 from admin.ssh.idle import Idle
 from admin.ssh.protocol import (
+    Agent,
     Environment,
     Execute,
     Exited,
@@ -34,10 +37,19 @@ SUBSYSTEMS = frozenset({"sftp"})
 
 
 class Relay(asyncssh.SSHServerSession[bytes]):
-    """Hands requests on and moves bytes; holds no decision."""
+    """Hands requests on and moves bytes; holds no decision.
+
+    `agent` tells whether the client's agent may be reached.
+    """
 
     def __init__(
-        self, descriptors: list[int], gate: "Gate", *, pty: bool = True, idle: float = 0
+        self,
+        descriptors: list[int],
+        gate: Gate,
+        *,
+        pty: bool = True,
+        idle: float = 0,
+        agent: Callable[[], bool] = bool,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         stream, errors, control = (socket.socket(fileno=number) for number in descriptors)
@@ -47,6 +59,7 @@ class Relay(asyncssh.SSHServerSession[bytes]):
         self._control: Channel[ToSession, Exited] = Channel(control, Exited)
         self._gate = gate
         self._pty = pty
+        self._agent = agent
         self._idle = Idle(idle, self._warn, self._idled)
         self._open = {stream, errors}
         self._pending = b""
@@ -144,7 +157,10 @@ class Relay(asyncssh.SSHServerSession[bytes]):
     def _start(self, message: ToSession) -> bool:
         wanted = self._channel.get_environment()
         variables = {str(name)[:64]: str(value)[:1024] for name, value in list(wanted.items())[:64]}
-        return self._tell(Environment(variables)) and self._tell(message)
+        told = self._tell(Environment(variables))
+        if told and self._agent():
+            told = self._tell(Agent())
+        return told and self._tell(message)
 
     def _tell(self, message: ToSession) -> bool:
         try:
@@ -233,25 +249,3 @@ class Relay(asyncssh.SSHServerSession[bytes]):
             self._channel.exit_with_signal(exited.signal, exited.core)
         else:
             self._channel.exit(exited.status)
-
-
-class Gate:
-    """Whether the connection takes more: shut while its transport's buffer is full."""
-
-    def __init__(self) -> None:
-        self.shut = False
-        self._relays: set[Relay] = set()
-
-    def add(self, relay: Relay) -> None:
-        """Tell `relay` of changes."""
-        self._relays.add(relay)
-
-    def discard(self, relay: Relay) -> None:
-        """Tell `relay` no more."""
-        self._relays.discard(relay)
-
-    def set(self, *, shut: bool) -> None:
-        """Shut or open."""
-        self.shut = shut
-        for relay in tuple(self._relays):
-            relay.gate_changed()

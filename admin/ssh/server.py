@@ -19,8 +19,10 @@ from asyncssh.packet import SSHPacket, SSHPacketLogger, String
 from asyncssh.public_key import SSHKeyPair
 
 from admin.ssh.ask import Monitor
+from admin.ssh.gate import Gate
+from admin.ssh.ports import Port, Ports
 from admin.ssh.protocol import VERSION, ListenerTask, OfferedKey
-from admin.ssh.relay import Gate, Relay
+from admin.ssh.relay import Relay
 from contract.errors import SheltieError
 
 __all__ = ["Connection", "HostKey", "Prepared", "take_over"]
@@ -118,6 +120,7 @@ class Connection(SSHServerConnection):
         self.monitor = monitor
         self.keys = prepared.keys
         self.gate = Gate()
+        self.ports = Ports(self, monitor, self.gate)
         self._announced = prepared.task.announced
 
     def _send_version(self) -> None:
@@ -193,6 +196,10 @@ class Connection(SSHServerConnection):
         signatures = self.monitor.prove_keys(keys) if 0 < len(keys) <= PROVEN_MAX else []
         self._report_global_response(b"".join(map(String, signatures)) or False)
 
+    async def create_agent_listener(self) -> bool:
+        """Let the client's agent be reached: the monitor listens, in a directory of the user's."""
+        return await self.ports.ask_agent()
+
     def pause_writing(self) -> None:
         """Hold the sessions: the library would go on filling the transport's buffer."""
         self.gate.set(shut=True)
@@ -203,7 +210,7 @@ class Connection(SSHServerConnection):
 
 
 class _Door(asyncssh.SSHServer):
-    """What is served: sessions. Forwards of ports, Unix sockets and tunnels stay refused."""
+    """What is served: sessions, and forwards of ports. Unix sockets and tunnels stay refused."""
 
     def __init__(self, monitor: Monitor, task: ListenerTask, closed: "asyncio.Future[str]") -> None:
         self._monitor = monitor
@@ -233,7 +240,28 @@ class _Door(asyncssh.SSHServer):
         if granted is None:
             # Not False: from a coroutine the library takes that for a session.
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "no session")
-        return Relay(granted[1], self._connection.gate, pty=granted[0].pty, idle=self._task.idle)
+        ports = self._ports()
+        return Relay(
+            granted[1],
+            self._connection.gate,
+            pty=granted[0].pty,
+            idle=self._task.idle,
+            agent=lambda: ports.agent,
+        )
+
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> tuple[Any, Any]:
+        """Have the monitor connect, where it allows it."""
+        return self._ports().open(dest_host, dest_port)
+
+    async def server_requested(self, listen_host: str, listen_port: int) -> Port | bool:
+        """Have the monitor listen, where it allows it."""
+        return await self._ports().listen(listen_host, listen_port) or False
+
+    def _ports(self) -> Ports:
+        ports: Ports = self._connection.ports
+        return ports
 
 
 def _compute_hash(self: Any, host_key_data: bytes, k: bytes) -> bytes:

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from admin.ssh.algorithms import choose
 from admin.ssh.control import Configure, Limits
+from admin.ssh.forwarding import Forwarding
 from admin.ssh.keyscommand import KeysCommand
 from admin.ssh.policy import Policy, entries
 from admin.ssh.protocol import Algorithms
@@ -38,6 +39,7 @@ class Setting:
     limits: Limits
     exempt: Sources
     algorithms: Algorithms
+    forwarding: Forwarding
     problems: tuple[str, ...]
 
     @property
@@ -80,6 +82,7 @@ def read(message: Configure, fips_file: Path = FIPS) -> Setting:
         _sane(message.limits),
         exempt,
         algorithms,
+        message.forwarding,
         tuple(problems),
     )
 

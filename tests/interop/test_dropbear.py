@@ -9,7 +9,7 @@ import pytest
 
 from tests.admin.ssh.door import USER, Door, Finished
 from tests.e2e.terminal import Terminal
-from tests.interop.clients import run, where
+from tests.interop.clients import dropbear_home, run, where
 
 pytestmark = [pytest.mark.privileged, pytest.mark.timeout(120)]
 
@@ -18,15 +18,8 @@ SIZE = 3_000_001
 
 @pytest.fixture
 async def home(door: Door, tmp_path: Path) -> Path:
-    """Make a home that holds the operator's key in dropbear's form, and the door's host keys."""
-    home = tmp_path / "home"
-    (home / ".ssh").mkdir(parents=True)
-    identity = home / "id"
-    done = await run("dropbearconvert", "openssh", "dropbear", str(door.identity), str(identity))
-    assert done.code == 0, done.err
-    known = "".join(f"{door.host} {key}\n" for key in door.ready.host_keys)
-    (home / ".ssh/known_hosts").write_text(known)
-    return home
+    """Make a home that trusts the door."""
+    return await dropbear_home(door, tmp_path)
 
 
 async def dbclient(door: Door, home: Path, *command: str, stdin: bytes = b"") -> Finished:

@@ -21,7 +21,7 @@ from admin.ssh.protocol import Began, Exited, ToSession
 __all__ = ["SECONDS", "Seam", "pieces", "session"]
 
 SECONDS = 30
-WORK = "from admin.session.process import work; work({task!r}, {descriptors!r})"
+WORK = "from admin.session.work import work; work({task!r}, {descriptors!r})"
 
 
 @dataclass

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from asyncssh import auth, channel, connection, kex_dh, public_key, server, session
+from asyncssh import auth, channel, connection, kex_dh, listener, public_key, server, session
 
-from admin.ssh import relay
+from admin.ssh import ports, relay, tunnel
 from admin.ssh import server as ours
 
 GUARDED: dict[type, tuple[str, ...]] = {
@@ -26,6 +26,8 @@ GUARDED: dict[type, tuple[str, ...]] = {
         "_process_direct_streamlocal_at_openssh_dot_com_open", "_process_direct_tcpip_open",
         "_process_streamlocal_forward_at_openssh_dot_com_global_request",
         "_process_tcpip_forward_global_request", "_process_tun_at_openssh_dot_com_open",
+        "_finish_port_forward", "_process_cancel_tcpip_forward_global_request",
+        "create_agent_listener",
     ),
     connection.SSHConnection: (
         "data_received", "pause_writing", "resume_writing", "get_hash_prefix", "send_newkeys",
@@ -51,12 +53,22 @@ GUARDED: dict[type, tuple[str, ...]] = {
         "connection_made", "pty_requested", "terminal_size_changed", "shell_requested",
         "exec_requested", "subsystem_requested", "break_received", "signal_received",
     ),
+    session.SSHTCPSession: ("connection_made",),
+    listener.SSHListener: ("__init__", "get_port", "close", "wait_closed"),
     session.SSHSession: (
         "connection_lost", "session_started", "data_received", "eof_received",
         "pause_writing", "resume_writing",
     ),
-    channel.SSHServerChannel: ("_start_session", "exit", "exit_with_signal"),
-    channel.SSHChannel: ("process_open", "_finish_open_request", "write", "write_eof"),
+    channel.SSHServerChannel: (
+        "_start_session", "exit", "exit_with_signal", "_finish_agent_req_request",
+    ),
+    channel.SSHForwardChannel: ("_finish_open_request", "_open_forward"),
+    channel.SSHTCPChannel: ("accept", "_open_tcp"),
+    channel.SSHAgentChannel: ("open",),
+    channel.SSHChannel: (
+        "process_open", "_finish_open_request", "write", "write_eof", "_open", "close",
+        "_flush_recv_buf", "_deliver_data",
+    ),
 }  # fmt: skip
 DIGESTS = Path(__file__).with_name("asyncssh.json")
 
@@ -95,7 +107,9 @@ def test_the_guard_sees_a_change(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shapes() != before
 
 
-@pytest.mark.parametrize("own", [ours.Connection, ours.HostKey, ours._Door, relay.Relay])
+@pytest.mark.parametrize(
+    "own", [ours.Connection, ours.HostKey, ours._Door, relay.Relay, tunnel.Tunnel, ports.Port]
+)
 def test_every_override_is_guarded(own: type) -> None:
     """A method of ours that stands in for one of the library's is on the list above."""
     guarded = {(owner, name) for owner, names in GUARDED.items() for name in names}

@@ -4,7 +4,8 @@ import asyncio
 import socket
 from dataclasses import dataclass, field
 
-from admin.ssh.relay import Gate, Relay
+from admin.ssh.gate import Gate
+from admin.ssh.relay import Relay
 
 PIECE = bytes(32768)
 

@@ -18,6 +18,7 @@ import pytest
 from admin.session.process import Task as SessionTask
 from admin.ssh.connection import Connection, House
 from admin.ssh.control import Event, Limits
+from admin.ssh.forwarding import CLOSED
 from admin.ssh.frame import Channel
 from admin.ssh.hostkeys import ED25519, HostKey, make
 from admin.ssh.judge import Judge
@@ -27,14 +28,19 @@ from admin.ssh.protocol import (
     VERSION,
     Ask,
     Ask_,
+    AskAgent,
+    Closed,
     Denied,
     Exchange,
     Grant,
     Granted,
+    Listen,
+    Open,
     Proof,
     ProveKeys,
     Proven,
     Signed,
+    Unlisten,
     Verdict,
 )
 from tests.admin.ssh.test_judge import NOW, User, exchange
@@ -128,6 +134,7 @@ class Stage:
         self.key: HostKey = make(directory, ED25519, [])
         self.policy = Policy("op", [Entry(self.user.line)])
         self.limits = Limits(sessions=2)
+        self.forwarding = CLOSED
         self.played: list[Played] = []
 
     async def connection(self) -> Played:
@@ -148,6 +155,7 @@ class Stage:
             lambda _one: None,
             lambda _one, outcome, why: ended.set_result((outcome, why)),
             {},
+            self.forwarding,
         )
         judge = Judge([self.key], lambda: self.policy, lambda: NOW)
         connection = Connection(peer, judge, house, address)
@@ -344,8 +352,10 @@ async def test_the_verdict_reaches_the_session_typed(house: Stage) -> None:
 
 def test_the_messages_carry_no_privilege() -> None:
     """What a listener can say has no field that names a right, a path or a descriptor."""
-    fields = {name for kind in (Exchange, Proof, ProveKeys, Ask) for name in kind.__struct_fields__}
+    kinds = (Exchange, Proof, ProveKeys, Ask, Open, Listen, AskAgent, Unlisten, Closed)
+    fields = {name for kind in kinds for name in kind.__struct_fields__}
 
     assert fields == {
         "id", "hash", "algorithm", "key", "prefix", "rest", "user", "message", "signature", "keys",
+        "host", "port",
     }  # fmt: skip
