@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from admin.boot.machine import Booted, boot
+from admin.console.plan import Console
 from admin.keeper import checking, policy
+from admin.keeper.consoles import Consoles
 from admin.keeper.log import event
 from admin.keeper.report import Report
 from admin.ssh.client import MonitorLink
@@ -21,7 +23,7 @@ from contract.address import format_address
 from contract.durable import read_file
 from contract.errors import MachineError, SheltieError, UnavailableError
 from contract.rpc import CheckShown, RefusalShown, SessionShown
-from contract.userdata import LIMIT, UserData
+from contract.userdata import ACCESS, LIMIT, UserData
 
 __all__ = ["Boot", "Delay", "Door", "Wishes"]
 
@@ -61,13 +63,19 @@ class Delay:
 class Door:
     """Runs the monitor by user-data. `report` is how it stands now; `boot` makes the account.
 
-    `told` hears all that the monitor tells.
+    `told` hears all that the monitor tells; `those` are the consoles that are attended, by somebody
+    who runs `consoles`.
     """
 
     def __init__(
-        self, wishes: Wishes, boot: Boot = boot, told: Callable[[Event], None] | None = None
+        self,
+        wishes: Wishes,
+        boot: Boot = boot,
+        told: Callable[[Event], None] | None = None,
+        those: tuple[Console, ...] = (),
     ) -> None:
         self._wishes, self._boot, self._told = wishes, boot, told
+        self.consoles = Consoles(those, self._heard)
         self._changed = asyncio.Event()
         self._found: tuple[bytes | None, tuple[str, ...]] = (None, ())
         self._policy = policy.read(None)
@@ -82,13 +90,14 @@ class Door:
         self._changed.set()
 
     async def sessions(self) -> list[SessionShown]:
-        """Return the live sessions; none while the monitor is away."""
+        """Return the live sessions; while the monitor is away, those at consoles."""
+        here = list(self.consoles.shown.values())
         if self._link is None or self.report.trouble:
-            return []
+            return here
         try:
-            return (await self._link.status()).sessions
+            return [*here, *(await self._link.status()).sessions]
         except SheltieError:
-            return []
+            return here
 
     async def check(self) -> CheckShown:
         """Have the door looked at from outside, and keep the result for the status.
@@ -169,6 +178,9 @@ class Door:
         self._booted = await asyncio.to_thread(self._boot, judged.data, os.environ)
         for step in self._booted.done:
             _log.info(event("boot", step=step))
+        # A password is no key of a list: where every login only looks, nobody comes by one.
+        able = judged.data.password_hash and judged.data.access == ACCESS[0]
+        self.consoles.want(self._booted.user if able and self._booted.usable else "")
         return True
 
     def _configuration(self) -> Configure:

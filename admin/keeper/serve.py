@@ -8,7 +8,9 @@ import socket
 from pathlib import Path
 from typing import NoReturn
 
+from admin.boot import machine
 from admin.keeper import place
+from admin.keeper.consoles import found
 from admin.keeper.door import Boot, Door, Wishes
 from admin.keeper.log import event, set_up
 from admin.keeper.records import Records
@@ -34,7 +36,8 @@ def serve(wishes: Wishes, boot: Boot, path: Path, audit: Path) -> NoReturn:
     if os.geteuid():
         _log.warning(event("not-root", what="login is as the current user, and sheltie needs root"))
     records = Records(audit)
-    door = Door(wishes, boot, records.heard)
+    # On somebody's own machine the consoles are not ours to attend.
+    door = Door(wishes, boot, records.heard, found() if boot is machine.boot else ())
     status = asyncio.new_event_loop().run_until_complete(_run(door, records, wishes, listening))
     path.unlink(missing_ok=True)
     os.close(held)
@@ -53,6 +56,7 @@ async def _run(door: Door, records: Records, wishes: Wishes, listening: socket.s
         loop.create_task(door.run(), name="door"),
         loop.create_task(watch(wishes.user_data, door.changed), name="watch"),
         loop.create_task(records.run(), name="records"),
+        loop.create_task(door.consoles.run(), name="consoles"),
         loop.create_task(Service(door).serve(listening), name="rpc"),
     ]
     over = loop.create_task(ended.wait())

@@ -2,10 +2,17 @@
 
 Enter opens control's shell (as its unprivileged user), through the runtime and not the API: it
 opens also while the daemon is ill. Where control does not run, the console says why.
+
+While admin attends the console, which a lock on the device tells, it is admin's: we keep silent and
+wait. While control's shell is open the lock is ours, and admin waits.
 """
 
+import fcntl
 import os
+import select
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -20,20 +27,64 @@ __all__ = ["greeting", "main"]
 
 USER: Final = "ssm-user"
 SHELL: Final = ("bash", "-l")
+LOOK_SECONDS: Final = 1.0
+"""How often we look whether admin wants the console."""
 _CLEAR: Final = "\x1b[0m\r\n"
 
 
 def main() -> int:
     """Greet, wait for Enter, run control's shell, and end: systemd starts us anew."""
-    sys.stdout.write(_CLEAR + greeting(image.read()) + "\n")
-    sys.stdout.flush()
-    if not sys.stdin.readline():
-        return 0  # nobody is there
+    while True:
+        with _ours():
+            pass  # admin is gone from it, if it was there
+        sys.stdout.write(_CLEAR + greeting(image.read()) + "\n")
+        sys.stdout.flush()
+        if not _asked():
+            continue
+        if not sys.stdin.readline():
+            return 0  # nobody is there
+        with _ours():
+            try:
+                return exec_attached(Path(STATE), Path(RUN), "control", SHELL, tty=True, user=USER)
+            except SheltieError as error:
+                sys.stdout.write(f"{error.line()}\n{_why()}\n")
+                return error.exit_status
+
+
+def _asked() -> bool:
+    """Wait for a line; False when admin attends the console meanwhile."""
+    while not select.select([sys.stdin], [], [], LOOK_SECONDS)[0]:
+        if _taken():
+            return False
+    return not _taken()
+
+
+@contextmanager
+def _ours() -> Iterator[None]:
+    """Wait until nobody else attends the console, and attend it."""
+    lock = _device()
     try:
-        return exec_attached(Path(STATE), Path(RUN), "control", SHELL, tty=True, user=USER)
-    except SheltieError as error:
-        sys.stdout.write(f"{error.line()}\n{_why()}\n")
-        return error.exit_status
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _taken() -> bool:
+    lock = _device()
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(lock)
+
+
+def _device() -> int:
+    # Opened anew: a lock belongs to what was opened, and control's shell inherits our terminal.
+    return os.open(os.ttyname(0), os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def greeting(found: SystemStatus | None) -> str:
