@@ -47,16 +47,17 @@ class Consoles:
 
     def __init__(self, those: tuple[Console, ...], heard: Callable[[Event], None]) -> None:
         self._those, self._heard = those, heard
-        self._user = ""
+        self.user = ""
+        """For whom the consoles are attended."""
         self._wanted = asyncio.Event()
         self._live: set[Channel[Told, Told]] = set()
         self.shown: dict[str, SessionShown] = {}
 
     def want(self, user: str) -> None:
         """Attend for `user`, or for nobody: who is logged in stays until they leave."""
-        if user == self._user:
+        if user == self.user:
             return
-        self._user = user
+        self.user = user
         (self._wanted.set if user else self._wanted.clear)()
         for channel in self._live:
             with contextlib.suppress(OSError):  # its process just ended
@@ -73,7 +74,7 @@ class Consoles:
             await self._wanted.wait()
             begun = loop.time()
             try:
-                await self._turn(console, self._user)
+                await self._turn(console, self.user)
             except OSError as error:
                 _log.error(event("console", console=console.name, why=str(error)))
             quick = loop.time() - begun < AGAIN_SECONDS and self._wanted.is_set()

@@ -363,7 +363,10 @@ class Connection:
                 number, channel, msgspec.msgpack.encode(task), pty=options.pty
             )
         except (SheltieError, OSError) as error:
-            self.drop(str(error))
+            # Other sessions of this connection go on.
+            self._tell("problem", detail=f"no session: {error}")
+            with contextlib.suppress(OSError):  # the listener is gone
+                channel.send(Denied(number))
             return
         finally:
             self._starting -= 1

@@ -133,7 +133,8 @@ def make(directory: Path, name: str, problems: list[str]) -> HostKey:
         write_file(path.with_name(f"{path.name}.pub"), f"{key.text}\n".encode(), mode=0o644)
     except (OSError, SheltieError) as error:
         problems.append(
-            f"the host key {name} could not be stored, so it is new at each start: {error}"
+            f"the host key {name} could not be stored, so it lives in memory and is new at each"
+            f" start, which clients take for an attack: {error}"
         )
     return key
 

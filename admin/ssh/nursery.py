@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from admin.ssh.frame import Channel
-from admin.ssh.zygote import Spawn, Spawned
+from admin.ssh.zygote import Answer, Spawn, Unspawned
 from contract.errors import UnavailableError, UsageError
 
 __all__ = ["Nursery", "Spawner"]
@@ -40,7 +40,7 @@ class Nursery:
                 argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
             )
         ours.setblocking(False)  # noqa: FBT003  its only form
-        self._channel: Channel[Spawn, Spawned] = Channel(ours, Spawned)
+        self._channel: Channel[Spawn, Answer] = Channel(ours, Answer)
         self._loop.add_reader(ours.fileno(), self._readable)
 
     async def spawn(self, task: bytes, descriptors: Sequence[int]) -> int:
@@ -72,7 +72,10 @@ class Nursery:
             return
         answer, descriptors = received
         future = self._waiting.get(answer.id)
-        if future is None or future.done() or len(descriptors) != 1:
+        if isinstance(answer, Unspawned):
+            if future is not None and not future.done():
+                future.set_exception(OSError(answer.why))
+        elif future is None or future.done() or len(descriptors) != 1:
             for descriptor in descriptors:
                 socket.close(descriptor)
         else:

@@ -16,7 +16,7 @@ import msgspec
 
 from admin.ssh.frame import Channel
 
-__all__ = ["Spawn", "Spawned", "prepare", "serve"]
+__all__ = ["Answer", "Spawn", "Spawned", "Unspawned", "prepare", "serve"]
 
 Work = Callable[[bytes, Sequence[int]], int]
 
@@ -34,6 +34,16 @@ class Spawned(msgspec.Struct, tag=True, frozen=True):
     id: int
 
 
+class Unspawned(msgspec.Struct, tag=True, frozen=True):
+    """There is no child: no process or no descriptor is to be had just now."""
+
+    id: int
+    why: str
+
+
+Answer = Spawned | Unspawned
+
+
 def prepare(rehearse: Callable[[], None]) -> None:
     """Go once through what the children will do, and keep what is there now for them to share."""
     try:
@@ -45,7 +55,7 @@ def prepare(rehearse: Callable[[], None]) -> None:
 
 
 def serve(
-    channel: "Channel[Spawned, Spawn]", work: Work, ready: Callable[[bytes], None] | None = None
+    channel: "Channel[Answer, Spawn]", work: Work, ready: Callable[[bytes], None] | None = None
 ) -> None:
     """Fork a child for each request until the channel ends; `ready` sees its task before it."""
     signal.signal(signal.SIGCHLD, _reap)
@@ -56,16 +66,20 @@ def serve(
             ready(request.task)
         # Not reaped before its pidfd is open: a child may end at once.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
-        pid = os.fork()
-        if not pid:
-            channel.close()
-            _child(work, request.task, descriptors)
-        pidfd = os.pidfd_open(pid)
+        try:
+            pid = os.fork()
+            if not pid:
+                channel.close()
+                _child(work, request.task, descriptors)
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            channel.send(Unspawned(request.id, error.strerror or str(error)))
+        else:
+            channel.send(Spawned(request.id), [pidfd])
+            os.close(pidfd)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         for descriptor in descriptors:
             os.close(descriptor)
-        channel.send(Spawned(request.id), [pidfd])
-        os.close(pidfd)
 
 
 def _child(work: Work, task: bytes, descriptors: Sequence[int]) -> NoReturn:

@@ -271,6 +271,20 @@ async def test_new_user_data_may_name_a_free_port(tmp_path: Path) -> None:
             assert (await site.ssh("true"))[0] == 0
 
 
+async def test_consoles_are_attended_while_a_password_lets_in(tmp_path: Path) -> None:
+    """Not without one, and not where every login only looks: a password is no key of a list."""
+    async with running(tmp_path, None) as site:
+        keys = json.loads(user_data(site.key))
+        for more, user in (
+            ({}, ""),
+            ({"password-hash": "$6$x$y"}, "root"),
+            ({"password-hash": "$6$x$y", "sheltie": {"access": "look"}}, ""),
+            ({"password-hash": "$6$x$y", "sheltie": {"access": "root"}}, "root"),
+        ):
+            site.write(json.dumps({**keys, **more}).encode())
+            await site.until(lambda user=user: site.door.consoles.user == user)  # type: ignore[misc]
+
+
 async def test_another_address_counts_later(tmp_path: Path) -> None:
     """A changed address is no reason to drop people: it is said, and the door stays where it is."""
     async with running(tmp_path, b'{"sheltie": {"listen": "127.0.0.1:0"}}', None) as site:

@@ -109,11 +109,13 @@ async def test_the_end_of_what_never_began(house: Stage, ask: Ask_) -> None:
 
 
 @pytest.mark.parametrize("ask", ASKS)
-@pytest.mark.parametrize("by", ["user-data", "the key"])
+@pytest.mark.parametrize("by", ["user-data", "the key", "look"])
 async def test_what_policy_refuses_is_not_opened(house: Stage, ask: Ask_, by: str) -> None:
     """The monitor asks nobody but its own policy: no process is started, the operator hears it."""
     if by == "user-data":
         house.forwarding = Forwarding()
+    elif by == "look":
+        house.policy = Policy("op", [Entry(house.user.line)], look=True)
     else:
         house.policy = Policy("op", [Entry.parse(f"restrict {house.user.line.text}")])
     played = await house.logged_in()
@@ -121,7 +123,7 @@ async def test_what_policy_refuses_is_not_opened(house: Stage, ask: Ask_, by: st
     assert await played.ask(ask) == Denied(5)
     assert played.sessions.tasks == []
     (told,) = [one for one in played.events if one.what == "forward-refused"]
-    assert by in told.detail
+    assert by.replace("look", "the key") in told.detail
 
 
 async def test_only_the_permitted_target(house: Stage) -> None:

@@ -291,6 +291,24 @@ async def test_more_sessions_than_allowed(house: Stage) -> None:
     assert len(played.sessions.tasks) == 2
 
 
+async def test_a_session_that_cannot_be_started(
+    house: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No process is to be had: that session is denied, and the connection's others go on."""
+    played = await house.logged_in()
+    assert isinstance(await played.ask(Ask(1)), Granted)
+
+    async def none(*_: object) -> int:
+        raise OSError(11, "no process is left")
+
+    with monkeypatch.context() as context:
+        context.setattr(played.sessions, "spawn", none)
+        assert await played.ask(Ask(2)) == Denied(2)
+    assert played.connection.live
+    assert isinstance(await played.ask(Ask(3)), Granted)
+    assert [one.what for one in played.events] == ["login", "session", "problem", "session"]
+
+
 async def test_more_tries_than_allowed(house: Stage) -> None:
     """Asked all at once, before any answer: still no more than MaxAuthTries."""
     played = await house.connection()
