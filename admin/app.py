@@ -106,7 +106,7 @@ def serve(
     where = where.absolute()
     wishes = door.Wishes(source, where / "etc/ssh", address)
     path = place.socket_path(state.absolute() if state else None)
-    serve(wishes, boot, path, where / "sheltie/audit")
+    serve(wishes, boot, path, where / "sheltie/audit", ledger=state is None)
 
 
 def _check(source: Path, *, given: bool) -> None:

@@ -12,6 +12,7 @@ from admin.boot import machine
 from admin.keeper import place
 from admin.keeper.consoles import found
 from admin.keeper.door import Boot, Door, Wishes
+from admin.keeper.ledger import keep
 from admin.keeper.log import event, set_up
 from admin.keeper.records import Records
 from admin.keeper.rpc import Service
@@ -25,10 +26,13 @@ GRACE_SECONDS = 1.5
 """For the monitor and its sessions to end; DESIGN gives the keeper two."""
 
 
-def serve(wishes: Wishes, boot: Boot, path: Path, audit: Path) -> NoReturn:
+def serve(
+    wishes: Wishes, boot: Boot, path: Path, audit: Path, *, ledger: bool = False
+) -> NoReturn:
     """Serve until TERM or INT, then end the process. Raises SheltieError before it serves.
 
-    The socket is at `path`, the audit's directory is `audit`.
+    The socket is at `path`, the audit's directory is `audit`. `ledger` says whether this is the
+    admin container, whose sessions' changes are kept.
     """
     set_up()
     held = place.lock(path.parent)
@@ -38,7 +42,8 @@ def serve(wishes: Wishes, boot: Boot, path: Path, audit: Path) -> NoReturn:
     records = Records(audit)
     # On somebody's own machine the consoles are not ours to attend.
     door = Door(wishes, boot, records.heard, found() if boot is machine.boot else ())
-    status = asyncio.new_event_loop().run_until_complete(_run(door, records, wishes, listening))
+    working = _run(door, records, wishes, listening, ledger=ledger)
+    status = asyncio.new_event_loop().run_until_complete(working)
     path.unlink(missing_ok=True)
     os.close(held)
     logging.shutdown()
@@ -47,12 +52,16 @@ def serve(wishes: Wishes, boot: Boot, path: Path, audit: Path) -> NoReturn:
     os._exit(status)
 
 
-async def _run(door: Door, records: Records, wishes: Wishes, listening: socket.socket) -> int:
+async def _run(
+    door: Door, records: Records, wishes: Wishes, listening: socket.socket, *, ledger: bool
+) -> int:
     """Run all parts until a signal; return the exit status, 1 when a part failed."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    tasks = [
+    # First: its marks are to stand before anybody can be in.
+    tasks = [loop.create_task(keep(), name="ledger")] if ledger else []
+    tasks += [
         loop.create_task(door.run(), name="door"),
         loop.create_task(watch(wishes.user_data, door.changed), name="watch"),
         loop.create_task(records.run(), name="records"),

@@ -10,7 +10,7 @@ from admin.report import program
 from admin.report.wire import Capture, Table, Text
 from contract.errors import MachineError
 
-__all__ = ["capture", "firewall", "netstat"]
+__all__ = ["capture", "firewall", "netstat", "owners", "sockets"]
 
 # include/net/tcp_states.h
 STATES = (
@@ -25,12 +25,18 @@ INET_FIELDS, UNIX_FIELDS = 10, 7
 
 def netstat(root: int = 1) -> Table:
     """Return the sockets of the network namespace of process `root`, and who holds them."""
-    owners = _owners()
+    held = owners()
     rows: list[list[str | int]] = []
-    for name in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "unix"):
-        for local, remote, state, inode in _sockets(root, name):
-            rows.append([name, local, remote, state, owners.get(inode, "")])
+    for name, local, remote, state, inode in sockets(root):
+        rows.append([name, local, remote, state, held.get(inode, "")])
     return Table(["protocol", "local", "remote", "state", "owner"], rows)
+
+
+def sockets(root: int) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield protocol, local, remote, state and inode of each socket that process `root` sees."""
+    for name in ("tcp", "tcp6", "udp", "udp6", "raw", "raw6", "unix"):
+        for found in _sockets(root, name):
+            yield (name, *found)
 
 
 def firewall() -> Text:
@@ -86,7 +92,7 @@ def _address(text: str) -> str:
     return f"{socket.inet_ntop(socket.AF_INET, packed)}:{int(port, 16)}"
 
 
-def _owners() -> dict[str, str]:
+def owners() -> dict[str, str]:
     """Return `PID/NAME, …` by the inode of a socket."""
     found: dict[str, list[str]] = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208  names are enough

@@ -14,6 +14,7 @@ import msgspec
 from admin.end import deputies
 from admin.end.ending import end
 from admin.end.marks import Marks
+from admin.ledger.client import Watched
 from admin.session import account, terminal, touch
 from admin.session.pump import Flow, Pump
 from admin.session.reaper import Reaper
@@ -100,6 +101,7 @@ class Session:
         self._reaper = Reaper()
         self._marks = Marks(os.getpid())
         self._since: deputies.Moment | None = None
+        self._ledger: Watched | None = None
         self._exited: Exited | None = None
         self._lost = False
         self._outputs = 0
@@ -187,6 +189,8 @@ class Session:
         self._since = deputies.now()
         for lack in self._marks.lacking:
             self._say(f"its end may miss somebody: {lack}")
+        with contextlib.suppress(OSError):  # there is no ledger
+            self._ledger = Watched(self._marks, self._account.user)
         with self._marks.inside():
             if self._pty is not None:
                 self._start_on_terminal(program, self._pty)
@@ -338,8 +342,8 @@ class Session:
         self._close_terminal()
         left = end(self._marks)
         lines = [f"CANNOT BE ENDED: {one.name} ({one.pid}) hangs in the kernel" for one in left]
-        began = deputies.since(self._since) if self._since else []
-        return [*lines, *(one.line() for one in began)]
+        lines += [one.line() for one in deputies.since(self._since)] if self._since else []
+        return lines + (self._ledger.end() if self._ledger else [])
 
     def _close_terminal(self) -> None:
         """Hang the terminal up: the kernel tells whoever stands on it."""

@@ -60,6 +60,9 @@ def run(asked: options.Options) -> int:
         host.find()
         _judge_host(shell=False)
         _act(asked)
+    if asked.leftovers:
+        ours = [sys.executable, "-I", "-m", "admin.ledger.leftovers"]
+        os.execv(sys.executable, [*ours, *asked.command[1:]])
     way = _find(asked)
     seen = os.isatty(0) and os.isatty(1) and not asked.command and not asked.script
     untrusted = _judge_host(shell=seen)

@@ -21,6 +21,7 @@ ACT = "act"
 """A first word that is ours, likewise."""
 PID_DIGITS = 10
 _REPORTS = "units logs containers pods netstat files environ stacks firewall disk capture"
+LEFTOVERS = "leftovers"
 REPORTS = frozenset(_REPORTS.split())
 """First words that are ours, not the host's; behind `--` they are the host's."""
 
@@ -33,6 +34,7 @@ class Options:
         "command",
         "copy",
         "left_out",
+        "leftovers",
         "look",
         "pod",
         "report",
@@ -56,6 +58,8 @@ class Options:
         """Whether COMMAND is the name of a report of ours, with its arguments."""
         self.act = False
         """Whether COMMAND is `act`, with an action's name and words."""
+        self.leftovers = False
+        """Whether COMMAND is `leftovers`, with its arguments."""
         self.copy = False
         """Whether COMMAND is `get` or `put`, with two paths."""
         self.tools = False
@@ -91,6 +95,7 @@ def parse(arguments: list[str]) -> Options:
         asked.report = asked.command[0] in REPORTS
         asked.copy = asked.command[0] in COPIES
         asked.act = asked.command[0] == ACT
+        asked.leftovers = asked.command[0] == LEFTOVERS
     if not asked.show:
         _judge(asked)
     return asked
@@ -145,10 +150,12 @@ def _judge(asked: Options) -> None:
     if asked.target and asked.pod:
         raise _wrong("--target and --pod each say where to go: take one")
     elsewhere = asked.target or asked.pod or asked.tools or asked.left_out
-    if elsewhere and (asked.look or asked.report or asked.act):
+    if elsewhere and (asked.look or asked.report or asked.act or asked.leftovers):
         raise _wrong("looks, reports and actions are of the whole host, with all its namespaces")
     if asked.act and asked.look:
         raise _wrong("an action is no look")
+    if asked.leftovers and asked.look:
+        raise _wrong("to see and undo leftovers is root's")
     if asked.copy:
         _judge_copy(asked)
     if asked.tools:

@@ -41,6 +41,12 @@ Is it one of the things that are done often? Then by name, checked and recorded:
                                    free-images, support-bundle; each has --help and --dry-run
   sheltie act restart-unit kubelet
 
+What sessions changed on the host, and is still there:
+
+  sheltie leftovers [--json]       listed, each with a number
+  sheltie leftovers --undo [NUMBER...]
+                                   ends or undoes it where that is safe; asks first, unless --yes
+
 Options (only before COMMAND):
   --look                     as an unprivileged uid of its own, all read-only, secrets covered
   --look-secrets             the same with secrets uncovered; for `environ`, with the values

@@ -1,0 +1,49 @@
+"""`python -I -m admin.ledger SOCKET DIRECTORY [bounded]`: the ledger, a child of the keeper."""
+
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from admin.ledger.book import Book
+from admin.ledger.ear import Ear
+from admin.ledger.messages import Record
+from admin.ledger.serve import Ledger
+from admin.look.kernel import set_death_signal
+from contract.durable import ensure_directory
+
+__all__ = ["main"]
+
+BACKLOG = 64
+
+
+def main(argv: list[str]) -> None:
+    """Serve sessions at SOCKET; keep records in DIRECTORY."""
+    house = os.getppid()
+    set_death_signal(signal.SIGTERM)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who read
+    os.umask(0o077)
+    listening = _listen(Path(argv[0]))
+    Ledger(listening, Book(Path(argv[1])), Ear(house, bounded="bounded" in argv[2:]), _note).run()
+
+
+def _listen(path: Path) -> socket.socket:
+    """Return the socket at `path`, which only root can reach. Raises OSError."""
+    ensure_directory(path.parent)
+    path.unlink(missing_ok=True)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind(str(path))
+    listening.listen(BACKLOG)
+    listening.setblocking(False)  # noqa: FBT003  its only form
+    return listening
+
+
+def _note(record: Record) -> None:
+    for one in record.changes[:20]:
+        sys.stderr.write(f"ledger: {record.key}: {one.line()}\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
