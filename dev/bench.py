@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.errors import SheltieError
-from dev import bench_api, bench_entry, bench_runtime, bench_ssh, images
+from dev import bench_api, bench_entry, bench_ledger, bench_runtime, bench_ssh, images
 from dev.running import Running, stop
 from dev.site import CLONE, Site
 from dev.steps import Steps
@@ -45,6 +45,8 @@ def main(words: Sequence[str] | None = None) -> int:
             rows += bench_api.rows()
         with steps.step("measure admin's SSH server beside sshd"):
             rows += bench_ssh.rows()
+        with steps.step("measure the ledger"):
+            rows += bench_ledger.rows()
         with steps.step("measure the start of containers"):
             rows += _starts()
         if not arguments.no_cold:

@@ -22,6 +22,8 @@ def main(argv: list[str]) -> None:
     """Serve sessions at SOCKET; keep records in DIRECTORY."""
     house = os.getppid()
     set_death_signal(signal.SIGTERM)
+    if os.getppid() != house:
+        return  # the keeper ended before we could be told
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who read
     os.umask(0o077)
     listening = _listen(Path(argv[0]))

@@ -15,7 +15,8 @@ from contract.errors import UsageError
 
 __all__ = ["Ear"]
 
-AGAIN_SECONDS = 5.0
+AGAIN_SECONDS = 2.0
+AGAIN_MAX = 300.0
 TURN_MAX = 20_000
 """Messages that are taken before anything else has its turn."""
 BUFFER = 8 << 20
@@ -31,6 +32,7 @@ class Ear:
         self._channel: Channel[ToListener, FromListener] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._next = 0.0
+        self._delay = AGAIN_SECONDS
 
     def fileno(self) -> int:
         """Return the descriptor to wait for, -1 while there is no listener."""
@@ -71,7 +73,10 @@ class Ear:
     def _start(self) -> None:
         if time.monotonic() < self._next:
             return
-        self._next = time.monotonic() + AGAIN_SECONDS
+        now = time.monotonic()
+        if now - self._next > AGAIN_MAX:
+            self._delay = AGAIN_SECONDS  # the last one ran for long
+        self._next, self._delay = now + self._delay, min(2 * self._delay, AGAIN_MAX)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         argv = [sys.executable, "-I", "-m", "admin.ledger.listener", str(theirs.fileno())]
         try:

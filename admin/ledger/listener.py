@@ -39,7 +39,7 @@ from admin.ledger.whose import Whose, container_cgroup
 from admin.look.kernel import set_death_signal
 from admin.sheltie import host, kernel
 from admin.ssh.frame import Channel
-from contract.errors import UsageError
+from contract.errors import SheltieError, UsageError
 
 __all__ = ["Listener", "main"]
 
@@ -63,7 +63,7 @@ class Listener:
         *,
         bounded: bool,
     ) -> None:
-        """Set up in the container, then enter the host. Raises OSError, SheltieError."""
+        """Set up in the container, before the host is entered. Raises OSError."""
         self._channel = channel
         self._waiting: deque[FromListener] = deque()
         self._lacking: list[str] = []
@@ -74,10 +74,9 @@ class Listener:
         for place in (package, f"{package}/__pycache__"):
             with contextlib.suppress(OSError):  # without bytecode there is only one of them
                 fanotify.mark_directory(self._entries, place)
-        pidfd = host.find().pidfd
-        kernel.setns(pidfd, kernel.CLONE_NEWNS | kernel.CLONE_NEWNET)
-        os.chdir("/")
-        os.close(pidfd)
+
+    def begin(self) -> None:
+        """Mark all file systems of the namespace that we stand in by now. Raises OSError."""
         self._systems = Filesystems(self._names, self._plain)
         self._watch_mounts()
         self._systems.refresh()
@@ -257,6 +256,15 @@ class Listener:
 
 def main(argv: list[str]) -> None:
     """Listen for the ledger at the other end of the channel."""
+    try:
+        _listen(argv)
+    except SheltieError as error:
+        sys.exit(f"ledger: no file is watched: {error.line()}")
+    except OSError as error:
+        sys.exit(f"ledger: no file is watched: {error.strerror} (fanotify needs Linux 5.17)")
+
+
+def _listen(argv: list[str]) -> None:
     end = socket.socket(fileno=int(argv[0]))
     set_death_signal(SIGKILL)
     channel: Channel[FromListener, ToListener] = Channel(end, ToListener)
@@ -265,7 +273,13 @@ def main(argv: list[str]) -> None:
         end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, CHANNEL_BUFFER)
     house, package = int(argv[1]), str(Path(argv[2]))
     os.listdir(package)  # noqa: PTH208  said now, if it is not there
-    Listener(channel, house, package, bounded="bounded" in argv[3:]).run()
+    listener = Listener(channel, house, package, bounded="bounded" in argv[3:])
+    pidfd = host.find().pidfd
+    kernel.setns(pidfd, kernel.CLONE_NEWNS | kernel.CLONE_NEWNET)
+    os.chdir("/")
+    os.close(pidfd)
+    listener.begin()
+    listener.run()
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from admin.end.deputies import Left
 from admin.ledger import reading
 from admin.ledger.tables import Snapshot
 from admin.ledger.tally import File
+from admin.look.kernel import set_death_signal
 from admin.report import network
 from admin.sheltie import host, kernel
 from contract.errors import FailedError, SheltieError, TimedOutError
@@ -120,6 +121,7 @@ def _look(path: str) -> File | None:
 
 def _child(pipe: int, paths: Sequence[str], moments: Sequence[int]) -> None:
     try:
+        set_death_signal(signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # nft is waited for
         data = memoryview(msgspec.msgpack.encode(take(paths, moments)))
         while data:
