@@ -26,9 +26,7 @@ GRACE_SECONDS = 1.5
 """For the monitor and its sessions to end; DESIGN gives the keeper two."""
 
 
-def serve(
-    wishes: Wishes, boot: Boot, path: Path, audit: Path, *, ledger: bool = False
-) -> NoReturn:
+def serve(wishes: Wishes, boot: Boot, path: Path, audit: Path, *, ledger: bool = False) -> NoReturn:
     """Serve until TERM or INT, then end the process. Raises SheltieError before it serves.
 
     The socket is at `path`, the audit's directory is `audit`. `ledger` says whether this is the

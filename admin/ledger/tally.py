@@ -6,7 +6,7 @@ Bounded: so many paths; of what comes beyond only the number is kept.
 import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -40,7 +40,7 @@ class File(msgspec.Struct, frozen=True):
 
 @dataclass
 class _Path:
-    """One path: what was there before, and what happened to it."""
+    """One path: what was there before, and what happened to what is there now."""
 
     existed: bool | None = True
     """None: nobody knows, because something was put there by another name."""
@@ -57,6 +57,8 @@ class _Path:
     doubt: bool = False
     """Whether nobody knows that it was the session: who did it was gone when it was asked."""
     fresh: bool = True
+    open: bool = False
+    """Whether `existed` can still be told: the first that happened was a rename to this path."""
 
 
 @dataclass
@@ -124,14 +126,14 @@ class Tally:
     def replaced(self, to: str) -> None:
         """Take note that the last rename to a path took the place of something."""
         known = self._paths.get(to)
-        if known is not None and known.existed is None:
-            known.existed = True
+        if known is not None and known.open:
+            known.existed, known.open = True, False
 
     def _create(self, path: str) -> None:
         known = self._paths.setdefault(path, _Path(existed=False, own=False))
         if known.existed is not False:
             self._lose(known)
-            known.removed = False
+            known.removed = known.content = known.closed = known.attributes = False
 
     def _delete(self, path: str) -> None:
         known = self._paths[path]
@@ -152,18 +154,22 @@ class Tally:
             self._paths[to + below[len(path) :]] = self._paths.pop(below)
         origin = known.origin or (path if known.own else "")
         if known.existed:
-            self._paths[path] = replace(known, own=False, origin="", removed=True, fresh=True)
+            left = _Path(own=False, removed=True, moved_to=known.moved_to, doubt=known.doubt)
+            self._paths[path] = left
         if origin in self._paths:
             self._paths[origin].moved_to = to
+        first = to not in self._paths
         there = self._paths.setdefault(to, _Path(existed=None, own=False))
+        there.open = first
         if origin == to:  # it is back
             there.own, there.moved_to, there.origin = True, "", ""
-            there.content |= known.content
         else:
             if there.origin != origin:
                 self._lose(there)
-            there.own, there.origin, there.content = False, origin, True
-        there.removed, there.attributes = False, there.attributes or known.attributes
+            there.own, there.origin = False, origin
+        there.removed = False
+        there.content, there.closed = known.content, known.closed
+        there.attributes = known.attributes
 
     def _what(self, path: str, known: _Path, found: Mapping[str, File | None], began: float) -> str:
         """Return what happened to a path, in a word; nothing where it is as before."""
