@@ -30,6 +30,7 @@ __all__ = [
     "Event",
     "ExecEnded",
     "ExecStarted",
+    "HostChanged",
     "HostTouched",
     "HostVerified",
     "ImageCorrupted",
@@ -313,6 +314,20 @@ class ImageCorrupted(_Event, frozen=True, tag="image.corrupted"):
     block: int = 0
 
 
+class HostChanged(_Event, frozen=True, tag="host.changed"):
+    """What is otherwise on the host than before session `session`, a line for each change.
+
+    `session` is `exec` for entries without an SSH session. `record` is the ledger's number of it,
+    where all of it stands; `notes` say what may be missing.
+    """
+
+    session: str
+    record: int
+    began: str
+    changes: list[str]
+    notes: list[str] = []
+
+
 class AuditRepaired(_Event, frozen=True, tag="audit.repaired"):
     """The last line was torn, as by a power cut; its `size` bytes of this SHA-256 were removed."""
 
@@ -404,6 +419,7 @@ Event = (
     | ActStarted
     | Acted
     | ImageCorrupted
+    | HostChanged
     | AuditRepaired
     | AuditDamaged
     | AuditResumed

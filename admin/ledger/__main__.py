@@ -6,16 +6,20 @@ import socket
 import sys
 from pathlib import Path
 
+from admin import audit
 from admin.ledger.book import Book
 from admin.ledger.ear import Ear
 from admin.ledger.messages import Record
 from admin.ledger.serve import Ledger
 from admin.look.kernel import set_death_signal
 from contract.durable import ensure_directory
+from contract.errors import SheltieError
+from contract.event import HostChanged, shortened
 
 __all__ = ["main"]
 
 BACKLOG = 64
+LINES_MAX = 20
 
 
 def main(argv: list[str]) -> None:
@@ -42,8 +46,17 @@ def _listen(path: Path) -> socket.socket:
 
 
 def _note(record: Record) -> None:
-    for one in record.changes[:20]:
-        sys.stderr.write(f"ledger: {record.key}: {one.line()}\n")
+    """Tell the audit and, in short, the log."""
+    lines = [one.line() for one in record.changes]
+    told = HostChanged(
+        record.key, record.number, record.began, shortened(lines), shortened(record.notes)
+    )
+    said = [f"{record.key}: {line}" for line in lines[:LINES_MAX]]
+    try:
+        audit.note(told)
+    except SheltieError as error:
+        said.append(error.line())
+    sys.stderr.write("".join(f"ledger: {line}\n" for line in said))
     sys.stderr.flush()
 
 

@@ -17,6 +17,8 @@ from admin.ledger.messages import EXEC
 __all__ = ["Whose"]
 
 SESSION = re.compile(r"/(session-[A-Za-z0-9_-]{1,64})(?:/|$)")
+EXECUTED = "session-exec-"
+"""How the cgroups of those begin that have no session process."""
 VERDICTS_MAX = 16384
 RECENT_SECONDS = 30.0
 DEPTH_MAX = 64
@@ -88,7 +90,7 @@ class Whose:
         cgroup = _read(f"/proc/{pid}/cgroup")
         found = SESSION.search(cgroup.replace("\n", "/\n"))
         if found:
-            return found[1]
+            return EXEC if found[1].startswith(EXECUTED) else found[1]
         if self._audits:
             audit = _read(f"/proc/{pid}/sessionid").strip()
             if audit.isdigit() and int(audit) in self._audits:

@@ -29,6 +29,7 @@ CODES = {
     "door.opened",
     "exec.ended",
     "exec.started",
+    "host.changed",
     "host.touched",
     "host.verified",
     "image.corrupted",

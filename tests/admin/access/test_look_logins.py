@@ -94,6 +94,7 @@ def test_reports_by_name(access: Access) -> None:
     [
         ("sheltie --look-secrets environ 1", 3, "LOOK_ONLY"),
         ("sheltie --look-secrets", 3, "LOOK_ONLY"),
+        ("sheltie leftovers", 3, "LOOK_ONLY"),
         ("sheltie --tools tcpdump", 3, "LOOK_ONLY"),
         ("sheltie --target 1 true", 3, "LOOK_ONLY"),
         ("sheltie --pod x", 3, "LOOK_ONLY"),

@@ -11,6 +11,7 @@ import pytest
 
 from admin.ledger.listener import WAITING_MAX
 from admin.ssh.protocol import Execute
+from contract import chain, places
 from tests.admin.end.inside import in_box, on_host
 from tests.admin.ledger.ledgered import Ledgered, ledgered
 from tests.admin.session.seam import session
@@ -110,6 +111,18 @@ def test_who_is_left_running_is_named(ledger: Ledgered) -> None:
     done = ledger.leftovers("--undo", "--yes", *map(str, named()))
     assert done.returncode == 0, done.stderr
     wait_for(lambda: ledger.box.on_host("pgrep", "-fx", "sleep 7500") == "")
+
+
+def test_it_goes_into_the_audit(ledger: Ledgered) -> None:
+    """Each change is in admin's audit, a chain that holds."""
+    ledger.session("touch /run/audited")
+
+    files = f"cat {places.ADMIN_AUDIT}/*.jsonl"
+    lines = ledger.box.run(ledger.box.argv("sh", "-c", files)).stdout.splitlines(keepends=True)
+    assert chain.verify(lines).faults == ()
+    told = [chain.read(line).record["event"] for line in lines]
+    changed = [one["changes"] for one in told if one["code"] == "host.changed"]
+    assert ["/run/audited" in line for line in changed[-1]] == [True]
 
 
 def test_a_session_that_dies_is_recorded_too(ledger: Ledgered) -> None:
