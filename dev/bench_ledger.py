@@ -106,9 +106,9 @@ def _listen() -> tuple[socket.socket, int]:
         try:
             ours.close()
             theirs.setblocking(False)  # noqa: FBT003  its only form
-            package = str(CLONE / "admin/sheltie")
+            entry = str(CLONE / "admin/sheltie/host.py")
             # Nobody here is a session's: what is measured is the price for all others.
-            listener = Listener(Channel(theirs, object), house, package, bounded=False)
+            listener = Listener(Channel(theirs, object), house, entry, bounded=False)
             listener.begin()
             listener.run()
         finally:

@@ -1,7 +1,6 @@
 """The ledger's end of the listener: started, heard, told, and started anew when it ends."""
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -27,8 +26,7 @@ class Ear:
     """The listener, `house` being the keeper's pid; `bounded` gives it the kernel's usual queue."""
 
     def __init__(self, house: int, *, bounded: bool = False) -> None:
-        package = os.path.dirname(host.__file__)  # noqa: PTH120
-        self._words = [str(house), package, *(["bounded"] if bounded else [])]
+        self._words = [str(house), host.__file__, *(["bounded"] if bounded else [])]
         self._channel: Channel[ToListener, FromListener] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._next = 0.0

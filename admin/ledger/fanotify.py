@@ -19,6 +19,7 @@ __all__ = [
     "mark_directory",
     "mark_filesystem",
     "mark_namespace",
+    "mark_opens",
     "mark_writes",
     "mounts_group",
     "names_group",
@@ -125,6 +126,11 @@ def mark_namespace(group: int, descriptor: int) -> None:
 def mark_writes(group: int, path: str) -> None:
     """See who writes to one file. Raises OSError."""
     _mark(group, 0, MODIFY, AT_FDCWD, path)
+
+
+def mark_opens(group: int, path: str) -> None:
+    """See who opens one file. Raises OSError."""
+    _mark(group, 0, OPEN, AT_FDCWD, path)
 
 
 def mark_directory(group: int, path: str) -> None:

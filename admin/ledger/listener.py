@@ -1,11 +1,12 @@
 """The listener: who of the host's processes changes which file, told while it can be known.
 
-`python -I -m admin.ledger.listener CHANNEL HOUSE PACKAGE [bounded]`, a child of the ledger. It
+`python -I -m admin.ledger.listener CHANNEL HOUSE ENTRY [bounded]`, a child of the ledger. It
 reads at real-time priority, because a process that has been reaped can no longer be asked whose it
 was. It stands in the host's mount and network namespaces; all modules are loaded before.
 """
 
 import contextlib
+import importlib.util
 import os
 import select
 import socket
@@ -59,7 +60,7 @@ class Listener:
         self,
         channel: "Channel[FromListener, ToListener]",
         house: int,
-        package: str,
+        entry: str,
         *,
         bounded: bool,
     ) -> None:
@@ -71,9 +72,7 @@ class Listener:
         self._whose = Whose(house, container_cgroup())
         self._names, self._plain = fanotify.names_group(bounded=bounded), fanotify.plain_group()
         self._entries, self._mounts = fanotify.plain_group(), -1
-        for place in (package, f"{package}/__pycache__"):
-            with contextlib.suppress(OSError):  # without bytecode there is only one of them
-                fanotify.mark_directory(self._entries, place)
+        self._mark_entries(entry)
 
     def begin(self) -> None:
         """Mark all file systems of the namespace that we stand in by now. Raises OSError."""
@@ -247,6 +246,23 @@ class Listener:
                     if os.lstat(path).st_mode & stat.S_IWUSR:
                         fanotify.mark_writes(self._plain, path)
 
+    def _mark_entries(self, entry: str) -> None:
+        """See who loads a module of sheltie's: once for each start, from bytecode if there is any.
+
+        Where the bytecode is still to be written all files beside it are watched.
+        """
+        compiled = importlib.util.cache_from_source(entry)
+        try:
+            if Path(compiled).stat().st_mtime >= Path(entry).stat().st_mtime:
+                fanotify.mark_opens(self._entries, compiled)
+                fanotify.mark_opens(self._entries, entry)
+                return
+        except FileNotFoundError:
+            pass
+        for place in (os.path.dirname(entry), os.path.dirname(compiled)):  # noqa: PTH120
+            with contextlib.suppress(FileNotFoundError):
+                fanotify.mark_directory(self._entries, place)
+
     def _hurry(self) -> None:
         try:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
@@ -271,9 +287,7 @@ def _listen(argv: list[str]) -> None:
     end.setblocking(False)  # noqa: FBT003  its only form
     with contextlib.suppress(OSError):
         end.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, CHANNEL_BUFFER)
-    house, package = int(argv[1]), str(Path(argv[2]))
-    os.listdir(package)  # noqa: PTH208  said now, if it is not there
-    listener = Listener(channel, house, package, bounded="bounded" in argv[3:])
+    listener = Listener(channel, int(argv[1]), argv[2], bounded="bounded" in argv[3:])
     pidfd = host.find().pidfd
     kernel.setns(pidfd, kernel.CLONE_NEWNS | kernel.CLONE_NEWNET)
     os.chdir("/")

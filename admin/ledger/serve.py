@@ -47,6 +47,8 @@ __all__ = ["UNSEEN", "Ledger"]
 
 FRESH_SECONDS = 60.0
 """How old the tables may be that whoever enters without a session is compared with."""
+LINGER_SECONDS = 1.0
+"""Entries without a session that follow each other so closely are one."""
 SYNC_SECONDS = 3.0
 TICK_MS = 500
 TOLD_MAX = 200
@@ -73,6 +75,8 @@ class Ledger:
         self._spans: dict[int, Span] = {}  # by the caller's descriptor
         self._exec: Span | None = None
         self._closing: list[Span] = []
+        self._left = 0.0  # when the last one left who entered without a session, and did not ask
+        self._arrived: set[int] = set()  # who entered since
         self._syncs: dict[int, tuple[float, Callable[[], None]]] = {}
         self._number = 0
         self._ready = Ready(["the listener has not begun yet"], [])
@@ -106,9 +110,20 @@ class Ledger:
             if now > deadline:  # the listener is gone, or far behind
                 del self._syncs[number]
                 go_on()
+        self._end_exec(now)
         if now - self._fresh > FRESH_SECONDS and not self._spans and self._exec is None:
             self._fresh = now
             self._shots.ask(lambda _: None)
+
+    def _end_exec(self, now: float) -> None:
+        """End the span of entries without a session, once nobody came for a while but to ask."""
+        span = self._exec
+        if span is None or not self._left or now - self._left < LINGER_SECONDS:
+            return
+        if self._arrived <= span.asking:
+            self._exec, self._left = None, 0.0
+            if not span.pids <= span.asking:
+                self._end(span, None)
 
     def _accept(self) -> None:
         try:
@@ -207,6 +222,8 @@ class Ledger:
                 self._ready = Ready(["the listener has ended"], [])
                 for span in self._open_spans():
                     span.watched = False
+                self._left = time.monotonic()  # nobody will tell of those who are there
+                self._arrived.clear()
             case Ready():
                 self._ready = told
                 for one in told.lacking:
@@ -221,16 +238,17 @@ class Ledger:
                     span.lost += events
                     span.overflowed |= not events
             case Entered(key, pid):
-                if key == EXEC and self._exec is None:
-                    self._exec = self._open(EXEC, "")
+                if key == EXEC:
+                    self._arrived.add(pid)
+                    self._exec = self._exec or self._open(EXEC, "")
                 for span in self._of(key):
                     span.entered = True
                     span.pids.add(pid)
             case AllLeft():
-                if self._exec is not None:
-                    span, self._exec = self._exec, None
-                    if not span.pids <= span.asking:
-                        self._end(span, None)
+                asked_only = self._exec is not None and self._arrived <= self._exec.asking
+                if not (self._left and asked_only):
+                    self._left = time.monotonic()
+                self._arrived.clear()
             case Seen(key, mask, path, to):
                 for span in self._of(key) if key else self._open_spans():
                     span.tally.add(mask, os.fsdecode(path), os.fsdecode(to), doubt=not key)

@@ -98,17 +98,16 @@ def test_an_entry_without_a_session_is_kept(ledger: Ledgered) -> None:
 
 
 def test_who_is_left_running_is_named(ledger: Ledgered) -> None:
-    """A process that an entry without a session left in the background can be ended by name."""
-    done = ledger.exec("sh", "-c", "sleep 0.3; setsid -f sleep 7500 >/dev/null 2>&1")
-    assert done.returncode == 0, done.stderr
+    """An orphan that no unit looks after is named, with whose left open, and ended by number."""
 
-    def named() -> list[int]:
-        listed = ledger.listed()
-        return [one["number"] for one in listed if one["table"] == "process" and one["undo"]]
+    def orphan() -> None:
+        ledger.box.on_host("sh", "-c", "setsid -f sleep 7500 </dev/null >/dev/null 2>&1")
 
-    wait_for(lambda: bool(named()), 30)
-    assert ledger.box.on_host("pgrep", "-fx", "sleep 7500") != ""
-    done = ledger.leftovers("--undo", "--yes", *map(str, named()))
+    lines = ledger.session("true", meanwhile=orphan)
+
+    assert [one for one in lines if one.startswith("process left running: ")] != []
+    listed = [one["number"] for one in ledger.listed() if one["name"].endswith(" sleep")]
+    done = ledger.leftovers("--undo", "--yes", *map(str, listed))
     assert done.returncode == 0, done.stderr
     wait_for(lambda: ledger.box.on_host("pgrep", "-fx", "sleep 7500") == "")
 
