@@ -29,11 +29,13 @@ LINES_MAX = 20
 class Watched:
     """A session that the ledger knows of, for as long as this is open."""
 
-    def __init__(self, marks: Marks, user: str, path: str = places.LEDGER_SOCKET) -> None:
+    def __init__(
+        self, marks: Marks, user: str, *, root: bool, path: str = places.LEDGER_SOCKET
+    ) -> None:
         """Tell the ledger. Raises OSError where there is none."""
         self._channel = _connect(path, BEGIN_SECONDS)
         key = marks.cgroup.name if marks.cgroup else f"session-{marks.pid}"
-        self._channel.send(Begin(key, 0 if marks.audit == UNSET else marks.audit, user))
+        self._channel.send(Begin(key, 0 if marks.audit == UNSET else marks.audit, user, root))
 
     def end(self, seconds: float = END_SECONDS) -> list[str]:
         """Say that all have ended; return the lines about what is otherwise now."""

@@ -105,7 +105,7 @@ class Wrote(_Message, frozen=True):
 
 
 class Entered(_Message, frozen=True):
-    """sheltie was started."""
+    """sheltie or sudo was started."""
 
     key: str
     pid: int
@@ -137,6 +137,8 @@ class Begin(_Message, frozen=True):
     key: str
     audit: int
     user: str
+    root: bool
+    """Whether the login is root's."""
 
 
 class End(_Message, frozen=True):

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from admin.end.deputies import Left
+from admin.end.deputies import Left, Moment
 from admin.ledger.tables import Snapshot
 from admin.ledger.taking import Taking
 from admin.ledger.tally import File
@@ -26,7 +26,7 @@ class Shot:
 @dataclass(frozen=True)
 class _Wish:
     paths: Sequence[str]
-    moment: int
+    moment: Moment | None
     done: Callable[[Shot], None]
 
 
@@ -38,8 +38,12 @@ class Shots:
         self._served: list[_Wish] = []
         self._taking: Taking | None = None
         self.latest: Snapshot | None = None
+        self.taken = 0.0
+        """When `latest` was begun (time.monotonic)."""
 
-    def ask(self, done: Callable[[Shot], None], paths: Sequence[str] = (), moment: int = 0) -> None:
+    def ask(
+        self, done: Callable[[Shot], None], paths: Sequence[str] = (), moment: Moment | None = None
+    ) -> None:
         """Call `done` with a snapshot that begins after now.
 
         It comes with how `paths` are, and with what deputies began since `moment`.
@@ -64,7 +68,7 @@ class Shots:
             _say(error.line())
             shots = [Shot(None, dict.fromkeys(one.paths), []) for one in self._served]
         else:
-            self.latest = taken.snapshot
+            self.latest, self.taken = taken.snapshot, self._taking.begun
             files = dict(zip(paths, taken.files, strict=True))
             left = iter(taken.left)
             shots = [

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from admin.end.deputies import Moment
 from admin.ledger import parse
 from admin.ledger.messages import EXEC
 from admin.ledger.tables import Change, Namespace, Process, Row, Snapshot
@@ -26,14 +27,15 @@ class Span:
     user: str
     began: str
     """RFC 3339 in UTC."""
-    moment: int
-    """In clock ticks after boot."""
+    moment: Moment
     clock: float
     """In seconds, as files' times are."""
     audit: int = 0
     before: Snapshot | None = None
+    root: bool = False
+    """Whether its login is root's: then it needs neither sudo nor sheltie to change something."""
     entered: bool = False
-    """Whether somebody went to the host already: what is read from now on is no `before`."""
+    """Whether sheltie or sudo was begun: what is read from now on is no `before`."""
     early: bool = False
     """Whether `before` was read before the session began."""
     watched: bool = True
@@ -51,6 +53,11 @@ class Span:
     """Where somebody did of whom nobody knows whose they were."""
     sysctls: set[str] = field(default_factory=set)
     tally: Tally = field(default_factory=Tally)
+
+    def may_differ(self) -> bool:
+        """Whether anything can be otherwise: nobody is root without root's login, sudo, sheltie."""
+        seen = self.tally.paths() or self.points or self.sysctls or self.lost or self.overflowed
+        return bool(self.root or self.entered or not self.watched or seen)
 
     def changes(self, after: Snapshot, files: Mapping[str, File | None]) -> list[Change]:
         """Return what is otherwise after the session, its own deeds first."""
@@ -105,7 +112,7 @@ class Span:
         known = {(one.pid, one.started) for one in (self.before or after).processes}
         table = {one.pid: one for one in after.processes}
         for one in after.processes:
-            if (one.pid, one.started) in known or one.started < self.moment:
+            if (one.pid, one.started) in known or one.started < self.moment.ticks:
                 continue
             if self._is_ours(one, table):
                 yield Change("process", "left running", one.name, after=one.value, whose="session")

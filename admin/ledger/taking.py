@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 
 from admin.end import deputies
-from admin.end.deputies import Left
+from admin.end.deputies import Left, Moment
 from admin.ledger import reading
 from admin.ledger.tables import Snapshot
 from admin.ledger.tally import File
@@ -42,7 +42,7 @@ class Taken(msgspec.Struct, frozen=True):
 class Taking:
     """A snapshot under way: `fileno` is readable whenever `more` has something to do."""
 
-    def __init__(self, paths: Sequence[str], moments: Sequence[int]) -> None:
+    def __init__(self, paths: Sequence[str], moments: Sequence[Moment]) -> None:
         """Begin. Raises OSError."""
         self._pipe, theirs = os.pipe()
         self.begun = time.monotonic()
@@ -94,7 +94,7 @@ class Taking:
             os.kill(self._pid, signal.SIGKILL)
 
 
-def take(paths: Sequence[str] = (), moments: Sequence[int] = ()) -> Taken:
+def take(paths: Sequence[str] = (), moments: Sequence[Moment] = ()) -> Taken:
     """Enter the host and read; this process then stays there. Raises SheltieError, OSError."""
     left = [deputies.since(one) for one in moments]
     pidfd = host.find().pidfd
@@ -119,7 +119,7 @@ def _look(path: str) -> File | None:
     return File(about.st_mode, about.st_uid, about.st_gid, changed)
 
 
-def _child(pipe: int, paths: Sequence[str], moments: Sequence[int]) -> None:
+def _child(pipe: int, paths: Sequence[str], moments: Sequence[Moment]) -> None:
     try:
         set_death_signal(signal.SIGKILL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # nft is waited for

@@ -189,8 +189,10 @@ class Session:
         self._since = deputies.now()
         for lack in self._marks.lacking:
             self._say(f"its end may miss somebody: {lack}")
-        with contextlib.suppress(OSError):  # there is no ledger
-            self._ledger = Watched(self._marks, self._account.user)
+        if not self._task.look:
+            with contextlib.suppress(OSError):  # there is no ledger
+                root = not self._account.uid
+                self._ledger = Watched(self._marks, self._account.user, root=root)
         with self._marks.inside():
             if self._pty is not None:
                 self._start_on_terminal(program, self._pty)
