@@ -5,6 +5,7 @@ An entry point of its own, because Ctrl-C may come while the rest is still being
 
 import errno
 import importlib
+import os
 import sys
 
 MODULES = {
@@ -21,6 +22,7 @@ MODULES = {
     "vm-down": "vm",
     "vm-test": "vm_test",
 }
+INTERRUPTED = 130
 OWN_VERBS = {"up", "down", "vm", "vm-up", "vm-down"}
 """Verbs of programs that have several."""
 
@@ -40,7 +42,7 @@ def main() -> int:
         return 6
     except KeyboardInterrupt:
         print(f"make {verb}: interrupted; nothing is left running", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return status
 
 
@@ -52,4 +54,11 @@ def _line(error: OSError) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    if status == INTERRUPTED:
+        # Where the interrupt fell into a class that a decorator was making (exec of a text), Python
+        # remembers it as unhandled, whoever caught it, and would end by the signal.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -28,6 +28,8 @@ LOGIN_USER = "ec2-user"
 JSON_MAX = 1 << 20
 FORGOTTEN = ("settings", "containers", "host-containers")
 """What a new run does not take over from the last one in its state; unpacked images it does."""
+REBOOT = "sh -c 'echo a host that is tried out from a clone does not reboot >&2; exit 1'"
+"""In place of the daemon's own command: the machine below is somebody's."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def start_daemon(host: Running) -> None:
     """Start hostd on the host and wait until its socket answers. Raises SheltieError."""
     site = host.site
     stock = ["--stock"] if host.stock else []
-    argv = host.hostd("serve", "--socket", str(site.run / "api/host/api.sock"), *stock)
+    options = ["--reboot-command", REBOOT, *stock]
+    argv = host.hostd("serve", "--socket", str(site.run / "api/host/api.sock"), *options)
     entry, command = argv[: -len(argv) + argv.index("--") + 1], argv[argv.index("--") + 1 :]
     respawned = [*entry, PYTHON, "-I", "-m", "dev.respawn", *command]
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -34,10 +34,9 @@ OWNERS = [
     ("POST", "/sheltie/v1/generations/1/restore"),
     ("DELETE", "/sheltie/v1/settings?keys=settings.motd"),
     ("POST", "/sheltie/v1/stop"),
-    ("POST", "/actions/reboot"),
-    ("POST", "/actions/refresh-updates"),
-    ("POST", "/actions/activate-update"),
 ]
+UPDATES = [("POST", "/actions/refresh-updates"), ("POST", "/actions/activate-update")]
+REBOOT = ("POST", "/actions/reboot")
 WRITES: list[dict[str, Any]] = [
     {"motd": "mine"},
     {"network": {"https-proxy": "http://proxy"}},
@@ -127,6 +126,14 @@ def test_everybody_reads_and_nobody_owns(callers: dict[str, Caller], name: str) 
     owners = caller.ask(*((*one, None) for one in OWNERS))
     assert dict(zip(OWNERS, owners, strict=True)) == dict.fromkeys(OWNERS, 403)
     assert caller.ask(*patches, pairs) == [403] * (len(WRITES) + 1)
+
+
+@pytest.mark.parametrize("name", ["admin", OTHER])
+def test_only_control_updates(callers: dict[str, Caller], name: str) -> None:
+    """Updates and reboots are refused to the others; what control orders is tried."""
+    orders = [(*one, None) for one in (*UPDATES, REBOOT)]
+    assert callers[name].ask(*orders) == [403] * len(orders)
+    assert 403 not in callers["control"].ask(*orders)
 
 
 def test_who_may_watch(callers: dict[str, Caller]) -> None:
