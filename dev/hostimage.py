@@ -257,11 +257,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--sign", nargs=2, type=Path, metavar=("KEY", "CERTIFICATE"), help="for Secure Boot"
     )
+    parser.add_argument("--home", type=Path, help="GNUPGHOME of the key that updates are signed by")
     options = parser.parse_args(arguments)
     os.umask(0o022)
     try:
+        ring = UpdateKey(options.home.resolve()).keyring() if options.home else None
         with Steps(sys.stderr).step("the host's image") as note:
-            built = build(note.update, version=options.version, force=options.force)
+            built = build(note.update, version=options.version, keyring=ring, force=options.force)
             if options.sign:
                 built = sign(built, Keys(*options.sign), note.update)
             about = built.about

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,6 @@ class UpdateKey:
             made = cls(work)
             words = ("--passphrase", "", "--quick-gen-key", "updates of Sheltie's host image")
             made._gpg(*words, "ed25519", "sign", "never")
-            made._end()
             try:
                 work.rename(home)
             except OSError:  # another one was quicker
@@ -55,17 +55,17 @@ class UpdateKey:
             lines.append(f"{digest}  {path.name}\n")
         (place / SUMS).write_text("".join(lines))
         self._gpg("--yes", "--detach-sign", "-o", str(place / SIGNATURE), str(place / SUMS))
-        self._end()
 
     def _gpg(self, *words: str) -> bytes:
-        argv = ["gpg", "--homedir", str(self.home), "--batch", "--quiet", *words]
-        done = subprocess.run(argv, capture_output=True, check=False)
+        """Run gpg, and end the agent that it starts: its socket wants a short path (unix(7))."""
+        with tempfile.TemporaryDirectory(prefix="gpg-", dir="/tmp") as place:
+            home = Path(place, "home")
+            home.symlink_to(self.home.absolute())
+            argv = ["gpg", "--homedir", str(home), "--batch", "--quiet", *words]
+            done = subprocess.run(argv, capture_output=True, check=False)
+            argv = ["gpgconf", "--homedir", str(home), "--kill", "all"]
+            subprocess.run(argv, capture_output=True, check=False)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()
             raise FailedError(f"gpg: {said[-1] if said else 'no word'}", code="GPG_FAILED")
         return done.stdout
-
-    def _end(self) -> None:
-        """End the agent that gpg started."""
-        argv = ["gpgconf", "--homedir", str(self.home), "--kill", "all"]
-        subprocess.run(argv, capture_output=True, check=False)
