@@ -30,7 +30,7 @@ test: setup ## set up, and pass every test (small counts)
 
 soak: vm-setup ## the large counts, by hand
 	@$(python) -m dev images
-	@SHELTIE_SOAK=1 $(python) -m pytest -p no:randomly -m "(soak or e2e) and not vm"
+	@SHELTIE_SOAK=1 $(python) -m pytest -p no:randomly -m "(soak or counted or e2e) and not vm"
 	@SHELTIE_SOAK=1 $(python) -m dev vm-test
 
 lint: setup ## format, style, types, imports, shell scripts

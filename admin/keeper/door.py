@@ -214,6 +214,7 @@ class Door:
             host_keys=tuple(ready.host_keys),
             trouble="",
             problems=tuple(dict.fromkeys(problems)),
+            happened=(),
         )
         where = ",".join(format_address(host, port) for host, port in ready.listen)
         what = "ready" if fresh else "user-data"
@@ -232,6 +233,8 @@ class Door:
         _log.info(event(heard.what, **fields))
         if self._told is not None:
             self._told(heard)
+        if heard.what == "problem":
+            self.report = self.report.troubled(heard.detail, _now())
         if heard.what == "refused":
             shown = RefusalShown(_now(), heard.peer, heard.user, heard.key, heard.detail)
             self.report = self.report.refused(shown)

@@ -25,6 +25,7 @@ __all__ = ["Report"]
 PROBLEMS_MAX = 50
 SESSIONS_MAX = 100
 REFUSALS_MAX = 10
+HAPPENED_MAX = 5
 COMMENT_BYTES = 100
 PROBLEM_BYTES = 200
 """As JSON, where a character takes up to six bytes."""
@@ -50,6 +51,7 @@ class Report:
     host_keys: tuple[str, ...] = ()
     trouble: str = "the SSH server is starting"
     problems: tuple[str, ...] = ()
+    happened: tuple[str, ...] = ()
     refusals: tuple[RefusalShown, ...] = ()
     check: CheckShown | None = None
 
@@ -58,6 +60,11 @@ class Report:
         user, why = _short(refusal.user, COMMENT_BYTES), _short(refusal.why, PROBLEM_BYTES)
         shown = msgspec.structs.replace(refusal, user=user, why=why)
         return replace(self, refusals=(*self.refusals, shown)[-REFUSALS_MAX:])
+
+    def troubled(self, what: str, when: str) -> "Report":
+        """Return the report with what went wrong at `when`: each thing once, the newest last."""
+        others = tuple(one for one in self.happened if not one.startswith(f"{what} (last at "))
+        return replace(self, happened=(*others, f"{what} (last at {when})")[-HAPPENED_MAX:])
 
     def status(self, sessions: Sequence[SessionShown] = ()) -> AdminStatus:
         """Return the status with the live sessions, cut to what a reply holds."""
@@ -80,7 +87,7 @@ class Report:
             sessions=list(sessions[:SESSIONS_MAX]),
             refusals=list(self.refusals),
             check=self.check,
-            problems=_short_list((*troubles, *self.problems)),
+            problems=_short_list((*troubles, *self.happened, *self.problems)),
         )
 
     def host_keys_shown(self) -> HostKeys:

@@ -48,6 +48,8 @@ __all__ = ["Monitor"]
 LISTENER_USER = "sheltie-listener"
 NOBODY = 65534
 DICE = 1 << 30
+SAME_SECONDS = 60.0
+"""Between two lines that say the same of the keys command."""
 
 
 class Monitor:
@@ -67,6 +69,7 @@ class Monitor:
         self._gate: Gatekeeper | None = None
         self._throttle = Throttle(time.monotonic)
         self._last: dict[str, str] = {}
+        self._failure = ("", 0.0)
         # Both load while the keeper still makes up its mind.
         self._listeners = Nursery("admin.ssh.listen_zygote", _listener_ids(), self._zygote_gone)
         self._sessions = Nursery("admin.session.zygote", (), self._zygote_gone)
@@ -195,8 +198,16 @@ class Monitor:
         try:
             return await now.command.run(now.policy.user, blob, self._turns)
         except SheltieError as error:
-            self._send(Event("problem", "", detail=error.message))
+            self._failed(error.message)
             return ()
+
+    def _failed(self, why: str) -> None:
+        """Tell why the keys command gave nothing: strangers make it run, and each time it fails."""
+        now = self._loop.time()
+        before, at = self._failure
+        if why != before or now - at >= SAME_SECONDS:
+            self._failure = why, now
+            self._send(Event("problem", "", detail=why))
 
     def _forget(self, connection: Connection, outcome: Outcome, why: str) -> None:
         self._connections.discard(connection)

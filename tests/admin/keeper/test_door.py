@@ -271,6 +271,24 @@ async def test_new_user_data_may_name_a_free_port(tmp_path: Path) -> None:
             assert (await site.ssh("true"))[0] == 0
 
 
+async def test_a_failing_keys_command_stands_in_the_status(tmp_path: Path) -> None:
+    """Until user-data is written anew; whoever has a key gets in meanwhile."""
+    async with running(tmp_path, None) as site:
+        keys = json.loads(user_data(site.key))["ssh"]
+        command = {
+            "authorized-keys-command": "/bin/false",
+            "authorized-keys-command-user": "nobody",
+        }
+        site.write(json.dumps({"ssh": {**keys, **command}}).encode())
+        await site.ready()
+        assert await site.ssh("echo in") == (0, b"in\n")
+        await site.until(lambda: bool(site.door.report.happened))
+        (said,) = [one for one in site.door.report.status().problems if "(last at 2" in one]
+        assert "authorized-keys-command ended with status 1" in said
+        site.write(user_data(site.key))
+        await site.until(lambda: not site.door.report.happened)
+
+
 async def test_consoles_are_attended_while_a_password_lets_in(tmp_path: Path) -> None:
     """Not without one, and not where every login only looks: a password is no key of a list."""
     async with running(tmp_path, None) as site:

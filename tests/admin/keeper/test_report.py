@@ -107,3 +107,15 @@ def test_what_is_left_out_is_counted() -> None:
     shown = replace(OPEN, problems=problems).status().problems
 
     assert shown[-1] == f"… and {1000 - (len(shown) - 1)} more"
+
+
+def test_what_went_wrong_is_told_once_each_and_bounded() -> None:
+    """With the time of the last one; the newest stay."""
+    report = Report(user="op", trouble="")
+    for number in range(20):
+        report = report.troubled(f"thing {number}", "T1")
+        report = report.troubled("the same", f"T{number}")
+
+    assert report.happened[-1] == "the same (last at T19)"
+    assert report.happened[0] == "thing 16 (last at T1)"
+    assert len(report.status().problems) == 5

@@ -225,6 +225,7 @@ class TestEnumeration:
 
         assert answers == {b"\x33" + string(b"publickey") + b"\0"}
 
+    @pytest.mark.counted
     def test_the_same_time_for_everybody(self, tmp_path: Path) -> None:
         """Medians of what the judge takes, taken in turn, differ by less than a quarter."""
         host_key = make(tmp_path, ED25519, [])

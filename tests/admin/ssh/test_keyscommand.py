@@ -142,6 +142,8 @@ async def test_a_broken_command_is_told_and_other_keys_count(door: Door, place: 
 
     assert (await door.ssh("echo in")).out == b"in\n"
     assert "status 7" in (await door.wait_for("problem")).detail
+    assert (await door.ssh("echo in")).out == b"in\n"
+    assert [one.what for one in door.events].count("problem") == 1  # it is said once a minute
 
 
 async def test_instance_connect_says_what_is_missing(door: Door) -> None:

@@ -92,7 +92,15 @@ async def test_silence_costs_no_process(door: Door) -> None:
 
 
 @pytest.mark.parametrize(
-    "junk", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00", b"\0" * 99]
+    "junk",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+        b"\0" * 99,
+        b"SSH-2.0-x\r\n" + b"\xff" * 99,
+        b"SSH-2.0-x\r\n\r\n" + bytes(500),
+        b"SSH-2.0-" + b"x" * 9999,
+    ],
 )
 async def test_garbage_costs_one_line_a_minute(door: Door, junk: bytes) -> None:
     """However often it comes: one line for the source, and the monitor spends nothing else."""
@@ -136,6 +144,7 @@ async def test_a_session_outlives_the_grace_time(door: Door) -> None:
     assert (await door.ssh("sleep 11; echo in")).out == b"in\n"
 
 
+@pytest.mark.counted
 async def test_time_outs_at_any_moment_leak_nothing(door: Door) -> None:
     """Peers that leave or stall in each phase while the grace time ends: nothing leaks."""
     await door.ssh("true")
