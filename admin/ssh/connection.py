@@ -3,18 +3,12 @@
 import asyncio
 import contextlib
 import os
-import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-from msgspec import structs
-
-from admin.session.process import Task as SessionTask
 from admin.ssh.control import Event, Limits
 from admin.ssh.forwarding import CLOSED, Forwarding
 from admin.ssh.forwards import Forwards
@@ -22,25 +16,23 @@ from admin.ssh.frame import Channel
 from admin.ssh.judge import Judge
 from admin.ssh.limits import Outcome
 from admin.ssh.nursery import Spawner
-from admin.ssh.policy import Admission, Entry
+from admin.ssh.policy import Entry
 from admin.ssh.protocol import (
     VERSION,
     Ask,
     Ask_,
     AskAgent,
-    Began,
     Closed,
-    Denied,
     Ended,
     Exchange,
     Grant,
-    Granted,
     Listen,
     Open,
     Proof,
     ProveKeys,
     Unlisten,
 )
+from admin.ssh.sessions import Client, Sessions, access_of
 from contract.address import format_address
 from contract.errors import SheltieError
 from contract.rpc import SessionShown
@@ -86,7 +78,6 @@ class Connection:
         here = peer.getsockname()[:2]
         self.source = there[0]
         self.address = format_address(*there)
-        self._connection = f"{there[0]} {there[1]} {here[0]} {here[1]}"
         self._task = b""
         self._channel: Channel[Grant, Ask_] | None = None
         self._pidfd = -1
@@ -94,9 +85,20 @@ class Connection:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: list[asyncio.TimerHandle] = []
-        self._starting = 0
         self._forwards: Forwards | None = None
-        self.shown: dict[str, SessionShown] = {}
+        self._sessions = Sessions(
+            house.sessions,
+            house.limits.sessions,
+            house.last,
+            Client(*there, *here),
+            self._tell,
+            self._rest,
+        )
+
+    @property
+    def shown(self) -> dict[str, SessionShown]:
+        """Its sessions by their names."""
+        return self._sessions.shown
 
     @property
     def live(self) -> bool:
@@ -153,7 +155,7 @@ class Connection:
         login = self._judge.login
         user = login.user if login else ""
         key = login.admission.key.fingerprint if login else ""
-        access = _access(login.admission) if login else ""
+        access = access_of(login.admission) if login else ""
         self._house.tell(Event(what, self.address, user, key, session, detail, access))
 
     def _tell_refusal(self) -> None:
@@ -234,13 +236,13 @@ class Connection:
 
     def _rest(self) -> None:
         """End a connection without a session after a while, where limits say so."""
-        if self._house.limits.unused and not self.shown:
+        if self._house.limits.unused and not self.shown and not self._dropped:
             self._later(self._house.limits.unused, self._unused)
 
     def _unused(self) -> None:
         if self._forwards is not None and self._forwards.busy:
             self._rest()
-        elif not self.shown and not self._starting:
+        elif not self._sessions.busy:
             self.drop("nothing is open in it")
 
     def _readable(self) -> None:
@@ -340,104 +342,8 @@ class Connection:
         if login is None:
             self._refuse("refused to the listener: a session before authentication")
             return
-        if len(self.shown) + self._starting >= self._house.limits.sessions:
-            with contextlib.suppress(OSError):  # the listener is gone
-                channel.send(Denied(number))
-            return
-        admission = self._judge.narrow()
-        options = admission.options
-        name = secrets.token_hex(4)
-        task = SessionTask(
-            login.user,
-            self._connection,
-            options.command,
-            options.pty,
-            self._house.last.get(login.user, ""),
-            name,
-            admission.look,
-            self._forwards.agent if self._forwards else "",
-        )
-        self._starting += 1
-        try:
-            pidfd, report = await self._open(
-                number, channel, msgspec.msgpack.encode(task), pty=options.pty
-            )
-        except (SheltieError, OSError) as error:
-            # Other sessions of this connection go on.
-            self._tell("problem", detail=f"no session: {error}")
-            with contextlib.suppress(OSError):  # the listener is gone
-                channel.send(Denied(number))
-            return
-        finally:
-            self._starting -= 1
-        self._watch(name, pidfd, report)
-
-    async def _open(
-        self, number: int, channel: "Channel[Grant, Ask_]", task: bytes, *, pty: bool
-    ) -> tuple[int, "Channel[Began, Began]"]:
-        """Start the session process and hand its other ends to the listener, all but our own."""
-        stream, errors = socket.socketpair(), socket.socketpair()
-        control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours, report = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with contextlib.ExitStack() as stack:
-            for end in (*stream, *errors, *control, report):
-                stack.enter_context(end)
-            unless_kept = stack.enter_context(contextlib.ExitStack())
-            unless_kept.enter_context(ours)
-            inner = [end.fileno() for end in (stream[1], errors[1], control[1], report)]
-            pidfd = await self._house.sessions.spawn(task, inner)
-            outer = [pair[0].fileno() for pair in (stream, errors, control)]
-            try:
-                channel.send(Granted(number, pty), outer)
-            except OSError:
-                os.close(pidfd)  # it sees its control channel end
-                raise
-            unless_kept.pop_all()
-        ours.setblocking(False)  # noqa: FBT003  its only form
-        return pidfd, Channel(ours, Began)
-
-    def _watch(self, name: str, pidfd: int, report: "Channel[Began, Began]") -> None:
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        login = self._judge.login
-        assert login is not None  # noqa: S101  sessions start on the mark only
-        key, access = login.admission.key.fingerprint, _access(login.admission)
-        self.shown[name] = SessionShown(name, login.user, since, self.address, key, access=access)
-        self._tell("session", name)
-
-        def told() -> None:
-            self._loop.remove_reader(report.fileno())
-            self._note(name, report)
-            report.close()
-
-        def ended() -> None:
-            if report.fileno() >= 0:
-                told()
-            self._loop.remove_reader(pidfd)
-            os.close(pidfd)
-            self.shown.pop(name, None)
-            self._tell("session-end", name)
-            if not self._dropped:
-                self._rest()
-
-        self._loop.add_reader(report.fileno(), told)
-        self._loop.add_reader(pidfd, ended)
-
-    def _note(self, name: str, report: "Channel[Began, Began]") -> None:
-        """Take down what a session says of itself: the one that knows, and no listener's word."""
-        try:
-            received = report.receive()
-        except (OSError, SheltieError):
-            return  # it ended before it began
-        shown = self.shown[name]
-        if received is not None:
-            self.shown[name] = structs.replace(shown, tty=received[0].tty)
-            if received[0].login:
-                when = datetime.now(UTC).strftime("%a %b %d %H:%M:%S %Y UTC")
-                self._house.last[shown.user] = f"{when} from {self.source}"
-
-
-def _access(admission: Admission) -> str:
-    return "look" if admission.look else "root"
+        agent = self._forwards.agent if self._forwards else ""
+        await self._sessions.start(number, channel, login.user, self._judge.narrow(), agent)
 
 
 def _kill(pidfd: int) -> None:
