@@ -134,6 +134,7 @@ async def test_grace_ends_every_phase(door: Door) -> None:
         one.close()
 
     assert 0.5 < time.monotonic() - begun < 5
+    await door.configure(door.key, limits=Limits(grace=60))  # a crowded machine takes its time
     assert (await door.ssh("echo in")).out == b"in\n"
 
 
