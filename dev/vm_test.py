@@ -1,8 +1,7 @@
 """`make vm-test`: the tests of the host's image, and the main job's own, unchanged.
 
 One machine is booted with the main job's settings; tests that need one with other settings boot
-their own beside it (tests/vm/conftest.py says which go together: an emulated processor takes one of
-ours, so there are two at a time). What is said of the stand-in and of the machine around it
+their own beside it, one after the other. What is said of the stand-in and of the machine around it
 (tests/e2e/test_ground, test_machine, test_callers) has no meaning there and is left out by name.
 With SHELTIE_SOAK=1 also what takes long under emulation and shows what other tests show.
 """
@@ -26,8 +25,6 @@ __all__ = ["main"]
 E2E = ("entry", "control", "daemon", "untouched")
 LONG = ("keys",)
 """Each of these opens and shuts the door several times, half a minute each."""
-AT_ONCE = 2
-"""Machines, as long as there are so many processors."""
 BULK_MEGABYTES = "5"
 """Of data through a session: the processor is emulated."""
 PATIENCE = "5"
@@ -69,9 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _tests(up: str, words: Sequence[str]) -> int:
     soak = bool(os.environ.get("SHELTIE_SOAK"))
     e2e = [f"tests/e2e/test_{name}.py" for name in ((*E2E, *LONG) if soak else E2E)]
-    lanes = min(AT_ONCE, len(os.sched_getaffinity(0)))
     argv = [PYTHON, "-I", "-m", "pytest", "-p", "no:randomly", "--durations=15"]
-    argv += ["-n", str(lanes), "--dist", "loadgroup"]
     argv += ["-m", "vm or e2e" if soak else "(vm or e2e) and not soak"]
     settings = {
         "SHELTIE_VM": up,

@@ -28,23 +28,6 @@ UP_SECONDS = 3000
 """A cold build of both container images and of the host's, and a boot without KVM."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep together what shares a machine: the one that was given, `own`, a file's own."""
-    for item in items:
-        if item.get_closest_marker("xdist_group") or not shares(item):
-            continue
-        fixtures = getattr(item, "fixturenames", ())
-        group = next((name for name in ("vm", "own") if name in fixtures), item.path.stem)
-        shared = "vm" if item.get_closest_marker("e2e") else group
-        item.add_marker(pytest.mark.xdist_group(f"vm-{shared}"))
-
-
-def shares(item: pytest.Item) -> bool:
-    """Whether a test uses a virtual machine here: ours, or the main job's on a given one."""
-    given = bool(os.environ.get("SHELTIE_VM")) and item.get_closest_marker("e2e") is not None
-    return item.get_closest_marker("vm") is not None or given
-
-
 @pytest.fixture(scope="session")
 def image() -> HostImage:
     """Give the host's image, built unless it is there."""
