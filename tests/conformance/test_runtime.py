@@ -21,7 +21,6 @@ INSIDE = True
 pytestmark = [
     pytest.mark.privileged,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("inside-conformance"),
 ]
 
 

@@ -25,7 +25,6 @@ class TestTwin(UpdatePromises):
 @pytest.mark.privileged
 @pytest.mark.image
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("hosttools")  # one worker makes the tools' tree
 class TestSysupdate(UpdatePromises):
     """systemd-sysupdate, on a disk in a file."""
 

@@ -24,7 +24,6 @@ INSIDE = True
 pytestmark = [
     pytest.mark.privileged,
     pytest.mark.timeout(120),
-    pytest.mark.xdist_group("inside-sick-daemon"),
 ]
 
 OWNER = {"user": "ops", "ssh": {"authorized-keys": [key_line(9)]}}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.image, pytest.mark.timeout(600), pytest.mark.xdist_group("images")]
+pytestmark = [pytest.mark.image, pytest.mark.timeout(600)]
 
 TOOLBOX = (
     "bash cat catatonit conntrack ctr curl dig ethtool fsck.ext4 fuser gdb ip jq less lsblk lsof "

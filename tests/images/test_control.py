@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.image, pytest.mark.timeout(600), pytest.mark.xdist_group("images")]
+pytestmark = [pytest.mark.image, pytest.mark.timeout(600)]
 
 FORBIDDEN = re.compile(
     r"""(^|/)(

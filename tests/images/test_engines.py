@@ -12,7 +12,6 @@ pytestmark = [
     pytest.mark.privileged,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.xdist_group("podman"),
 ]
 
 

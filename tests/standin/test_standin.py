@@ -14,7 +14,7 @@ from dev.standin import bring_down, bring_up
 from tests.e2e.terminal import Terminal
 from tests.standin.conftest import CLONE, Made, Make
 
-pytestmark = [pytest.mark.privileged, pytest.mark.xdist_group("standin")]
+pytestmark = [pytest.mark.privileged]
 
 
 def argv(made: Made, *command: str) -> list[str]:

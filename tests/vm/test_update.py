@@ -27,7 +27,6 @@ pytestmark = [
     *(pytest.mark.vm, pytest.mark.image, pytest.mark.privileged, pytest.mark.slow),
     # Two images, cold, and up to four boots without KVM on a machine that is busy elsewhere.
     pytest.mark.timeout(3 * UP_SECONDS),
-    pytest.mark.xdist_group("vm-update"),
 ]
 
 NEW = "0.1.1"

@@ -10,7 +10,7 @@ from contract import places
 from tests.admin.access.conftest import Access
 from tests.e2e.terminal import Terminal
 
-pytestmark = [pytest.mark.privileged, pytest.mark.timeout(180), pytest.mark.xdist_group("access")]
+pytestmark = [pytest.mark.privileged, pytest.mark.timeout(180)]
 
 CAPABILITIES = "grep -h Cap /proc/self/status"
 DAC_READ_SEARCH, SYSLOG = 1 << 2, 1 << 34

@@ -21,7 +21,7 @@ from tests.admin.sheltie.test_terminal import wait_for
 from tests.e2e.terminal import Terminal
 
 __all__ = ["access", "bare_box"]
-pytestmark = [pytest.mark.privileged, pytest.mark.timeout(180), pytest.mark.xdist_group("access")]
+pytestmark = [pytest.mark.privileged, pytest.mark.timeout(180)]
 
 SYSTEMCTL = """#!/bin/sh
 case "$1 $3" in

@@ -7,7 +7,7 @@ import pytest
 
 from tests.admin.look.conftest import Ground
 
-pytestmark = [pytest.mark.privileged, pytest.mark.xdist_group("look")]
+pytestmark = [pytest.mark.privileged]
 
 # What each layer refuses when it is the only one: the process is root then, but for `uid`.
 ALONE = {

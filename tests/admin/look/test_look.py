@@ -15,7 +15,7 @@ from dev import snapshot
 from tests.admin.look.conftest import HERE, PLACE, Ground
 from tests.admin.sheltie.conftest import CLONE, PYTHON
 
-pytestmark = [pytest.mark.privileged, pytest.mark.xdist_group("look")]
+pytestmark = [pytest.mark.privileged]
 
 SECRETS = {
     "/etc/shadow": "file",

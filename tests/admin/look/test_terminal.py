@@ -5,7 +5,7 @@ import pytest
 from tests.admin.look.conftest import Ground
 from tests.e2e.terminal import Terminal
 
-pytestmark = [pytest.mark.privileged, pytest.mark.xdist_group("look")]
+pytestmark = [pytest.mark.privileged]
 
 
 def test_the_terminal_is_the_sessions_own(ground: Ground) -> None:

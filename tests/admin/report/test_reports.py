@@ -14,7 +14,7 @@ from tests.admin.look.conftest import Ground as Ground_
 from tests.admin.look.conftest import ground  # noqa: F401  a fixture
 from tests.admin.sheltie.conftest import PYTHON
 
-pytestmark = [pytest.mark.privileged, pytest.mark.xdist_group("look")]
+pytestmark = [pytest.mark.privileged]
 
 
 def report(one: Ground_, *words: str) -> dict[str, Any]:

@@ -17,7 +17,6 @@ INSIDE = True
 pytestmark = [
     pytest.mark.privileged,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("inside-bounds"),
 ]
 
 MEMORY = 48 << 20

@@ -25,7 +25,6 @@ INSIDE = True
 pytestmark = [
     pytest.mark.privileged,
     pytest.mark.timeout(120),
-    pytest.mark.xdist_group("inside-tables"),
 ]
 
 DEVICES = {"full", "null", "ptmx", "random", "tty", "urandom", "zero"}

@@ -30,7 +30,6 @@ INSIDE = True
 pytestmark = [
     pytest.mark.privileged,
     pytest.mark.timeout(120),
-    pytest.mark.xdist_group("inside-sick"),
 ]
 
 MS_RDONLY, MS_REMOUNT, MS_BIND = 1, 32, 4096

@@ -33,7 +33,6 @@ INSIDE = True
 pytestmark = [
     pytest.mark.privileged,
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("inside-supervisor"),
 ]
 
 ALL = pytest.mark.parametrize("runtime", ["crun", "runc", "podman"])

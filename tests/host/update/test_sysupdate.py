@@ -24,7 +24,6 @@ from tests.host.update.test_firmware import program
 pytestmark = [
     *(pytest.mark.privileged, pytest.mark.image, pytest.mark.timeout(300)),
     # The tools' tree is made once, by one worker.
-    pytest.mark.xdist_group("hosttools"),
 ]
 
 NEW = image("1.1.0")
