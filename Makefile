@@ -68,8 +68,8 @@ vm-up: vm-setup ## the same in the background: leaves .sheltie/vm.json
 vm-down: ## end what `make vm-up` began; leaves nothing
 	@if [ -x .venv/bin/python ]; then $(python) -m dev vm-down; else echo "nothing is up"; fi
 
-vm-test: vm-setup ## boot the image as it ships, and pass its tests and the main job's
-	@$(python) -m dev vm-test
+vm-test: vm-setup ## boot the image as it ships, and pass its tests and the main job's (ARGS=--short: the first boot)
+	@$(python) -m dev vm-test $(ARGS)
 
 host-lock: setup ## resolve the host image's packages anew
 	@$(python) -m dev host-lock

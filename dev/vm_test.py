@@ -3,7 +3,8 @@
 One machine is booted with the main job's settings; tests that need one with other settings boot
 their own beside it, one after the other. What is said of the stand-in and of the machine around it
 (tests/e2e/test_ground, test_machine, test_callers) has no meaning there and is left out by name.
-With SHELTIE_SOAK=1 also what takes long under emulation and shows what other tests show.
+With SHELTIE_SOAK=1 also what takes long under emulation and shows what other tests show; with
+--short what every change has to pass: the first boot, what is in the image, and how one comes in.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from dev.workshop import need_root
 
 __all__ = ["main"]
 
+SHORT = ("arrival", "boot", "files")
 E2E = ("entry", "control", "daemon", "untouched")
 LONG = ("keys",)
 """Each of these opens and shuts the door several times, half a minute each."""
@@ -35,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Boot, test, end; return the exit status of the first tests that failed."""
     parser = argparse.ArgumentParser(prog="make vm-test", description=__doc__)
     parser.add_argument("--site", type=Path, default=CLONE / ".sheltie/vm-test")
+    parser.add_argument("--short", action="store_true", help="what every change has to pass")
     parser.add_argument("words", nargs="*", help="words for pytest, after --")
     options = parser.parse_args(arguments)
     os.umask(0o077)
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ending(site):
             try:
                 vm.up(place, site, steps, image)
-                return _tests(str(site.root / "vm.json"), options.words)
+                return _tests(str(site.root / "vm.json"), options.words, short=options.short)
             finally:
                 vm.stop(place, site)
                 steps.say(f"make vm-test: {steps.total:.0f} s")
@@ -63,9 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _tests(up: str, words: Sequence[str]) -> int:
+def _tests(up: str, words: Sequence[str], *, short: bool) -> int:
     soak = bool(os.environ.get("SHELTIE_SOAK"))
     e2e = [f"tests/e2e/test_{name}.py" for name in ((*E2E, *LONG) if soak else E2E)]
+    chosen = [f"tests/vm/test_{name}.py" for name in SHORT] if short else ["tests/vm", *e2e]
     argv = [PYTHON, "-I", "-m", "pytest", "-p", "no:randomly", "--durations=15"]
     argv += ["-m", "vm or e2e" if soak else "(vm or e2e) and not soak"]
     settings = {
@@ -75,7 +79,5 @@ def _tests(up: str, words: Sequence[str]) -> int:
         "SHELTIE_PATIENCE": PATIENCE,
     }
     environment = {**os.environ, **settings}
-    done = subprocess.run(
-        [*argv, "tests/vm", *e2e, *words], cwd=CLONE, env=environment, check=False
-    )
+    done = subprocess.run([*argv, *chosen, *words], cwd=CLONE, env=environment, check=False)
     return done.returncode
