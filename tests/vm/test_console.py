@@ -52,7 +52,7 @@ def test_admin_attends_the_console_while_it_is_enabled(own: Booted) -> None:
         console.expect(r"(\$) ")
         life.wait_for("admin tells of it", lambda: "console ttyS0" in admin_status(own))
         console.keys("sudo sheltie readlink /proc/self/ns/mnt | tr -d a-z\r")
-        namespace = console.expect(r"\r\n:\[(\d+)\]")
+        namespace = console.expect(r":\[(\d+)\]")
         wish(own, enabled=False)
         console.expect(f"({qemu.GREETING})")
     finally:
