@@ -29,6 +29,7 @@ LONG = ("keys",)
 """Each of these opens and shuts the door several times, half a minute each."""
 BULK_MEGABYTES = "5"
 """Of data through a session: the processor is emulated."""
+ENDING_SECONDS = 60
 PATIENCE = "5"
 """How much longer every wait is, for the same reason."""
 
@@ -79,5 +80,9 @@ def _tests(up: str, words: Sequence[str], *, short: bool) -> int:
         "SHELTIE_PATIENCE": PATIENCE,
     }
     environment = {**os.environ, **settings}
-    done = subprocess.run([*argv, *chosen, *words], cwd=CLONE, env=environment, check=False)
-    return done.returncode
+    with subprocess.Popen([*argv, *chosen, *words], cwd=CLONE, env=environment) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.wait(ENDING_SECONDS)  # it was told too, and ends the machines that it booted
+            raise
