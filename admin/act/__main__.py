@@ -9,6 +9,7 @@ import msgspec
 
 from admin import audit
 from admin.act import arguments, declared, plan, record, running
+from admin.outcome import outcome
 from admin.sheltie import userdata
 from contract.errors import RefusedError, SheltieError, UsageError
 
@@ -42,16 +43,8 @@ def main() -> int:
     """Run what the command line asks for; return the exit status."""
     words = sys.argv[1:]
     look = words[:1] == [LOOK]
-    try:
-        return _run(Actions(_opened() if look else None), words[1:] if look else words)
-    except SheltieError as error:
-        sys.stderr.write(f"sheltie: {error.line()}\n")
-        return error.exit_status
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    rest = words[1:] if look else words
+    return outcome(lambda: _run(Actions(_opened() if look else None), rest))
 
 
 def _opened() -> frozenset[str]:

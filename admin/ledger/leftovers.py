@@ -10,6 +10,7 @@ import msgspec
 from admin.ledger import client
 from admin.ledger.messages import Done, Leftover
 from admin.ledger.undo import Step, step
+from admin.outcome import outcome
 from contract.errors import FailedError, SheltieError, UsageError
 
 __all__ = ["main"]
@@ -28,23 +29,17 @@ class Wish(msgspec.Struct, frozen=True):
 
 def main() -> int:
     """Show what is left, and undo it if asked to; return the exit status."""
-    try:
-        wish = parse(sys.argv[1:])
-        found, done = client.leftovers()
-        if wish.undo:
-            return _undo(wish, found)
-        _show(wish, found, done)
-        if done.failed:
-            raise FailedError(done.failed, code="SNAPSHOT_FAILED")
-        sys.stdout.flush()
-    except SheltieError as error:
-        sys.stderr.write(f"sheltie: {error.line()}\n")
-        return error.exit_status
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return outcome(_run)
+
+
+def _run() -> int:
+    wish = parse(sys.argv[1:])
+    found, done = client.leftovers()
+    if wish.undo:
+        return _undo(wish, found)
+    _show(wish, found, done)
+    if done.failed:
+        raise FailedError(done.failed, code="SNAPSHOT_FAILED")
     return 0
 
 

@@ -58,7 +58,7 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """Which thing it is."""
+        """Which thing it is. Each row says so; a Struct takes no abstract method."""
         raise NotImplementedError
 
     @property

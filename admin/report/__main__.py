@@ -6,27 +6,20 @@ import sys
 
 import msgspec
 
+from admin.outcome import outcome
 from admin.report import arguments, show, wire
-from contract.errors import SheltieError
 
 __all__ = ["ask", "main"]
 
 
 def main() -> int:
     """Show the report that the command line asks for; return the exit status."""
-    try:
-        asked = arguments.parse(sys.argv[1:])
-        told = ask(asked.request)
-        show.show(told, json=asked.json)
-        sys.stdout.flush()
-    except SheltieError as error:
-        sys.stderr.write(f"sheltie: {error.line()}\n")
-        return error.exit_status
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return outcome(_run)
+
+
+def _run() -> int:
+    asked = arguments.parse(sys.argv[1:])
+    show.show(ask(asked.request), json=asked.json)
     return 0
 
 
