@@ -157,9 +157,9 @@ def sign(image: HostImage, keys: Keys, report: Report) -> HostImage:
         with Workshop.opened(place / "room", [cache(), CLONE]) as workshop:
             hosttools.enter(workshop, tools, work)
             report("signing loader and UKI")
-            argv = ["/work/host/sign", "/work/out", "/work/key", "/work/certificate"]
+            argv = ["/made/host/sign", "/made/out", "/made/key", "/made/certificate"]
             hosttools.run(workshop, tools, argv, what="the signatures")
-            argv = ["/work/host/disk", NAME, about["version"], about["roothash"], "/work/out"]
+            argv = ["/made/host/disk", NAME, about["version"], about["roothash"], "/made/out"]
             hosttools.run(workshop, tools, argv, ENVIRONMENT, what="the disk")
         _settle(out, wanted, about | {"signed": "True"})
         shutil.rmtree(work)
@@ -208,10 +208,10 @@ def _image(
     with Workshop.opened(cache() / "host/room", [cache(), CLONE]) as workshop:
         hosttools.enter(workshop, tools, work)
         report("finishing the tree")
-        argv = ["/work/host/finish", "/work/root", NAME, version]
+        argv = ["/made/host/finish", "/made/root", NAME, version]
         hosttools.run(workshop, tools, argv, ENVIRONMENT, what="the tree")
         report("packing the root, the UKI and the disk")
-        argv = ["/work/host/assemble", "/work/root", NAME, version, "/work/out"]
+        argv = ["/made/host/assemble", "/made/root", NAME, version, "/made/out"]
         hosttools.run(workshop, tools, argv, ENVIRONMENT, what="the image")
     size = (out / "root").stat().st_size
     if size > ROOT_MAX:

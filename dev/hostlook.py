@@ -30,7 +30,7 @@ def extract(image: HostImage, target: Path) -> Path:
         hosttools.enter(workshop, tools, target)
         place = f"{tools}/mnt"
         workshop.run(["mount", "--bind", str(image.place), place], what="the image")
-        argv = ["fsck.erofs", "--extract=/work", "--overwrite", "--xattrs", "/mnt/root"]
+        argv = ["fsck.erofs", "--extract=/made", "--overwrite", "--xattrs", "/mnt/root"]
         hosttools.run(workshop, tools, argv, what="the root")
     return target
 
@@ -46,9 +46,9 @@ def enrolled(certificate: Path, target: Path) -> Path:
     work.mkdir()
     shutil.copy2(certificate, work / "db.crt")
     shutil.copy2(VARIABLES, work / "blank")
-    argv = ["virt-fw-vars", "--input", "/work/blank", "--output", "/work/variables"]
+    argv = ["virt-fw-vars", "--input", "/made/blank", "--output", "/made/variables"]
     for name in ("--set-pk", "--add-kek", "--add-db"):
-        argv += [name, OWNER, "/work/db.crt"]
+        argv += [name, OWNER, "/made/db.crt"]
     with Workshop.opened(cache() / "host/room", [cache(), CLONE, work]) as workshop:
         hosttools.enter(workshop, tools, work)
         hosttools.run(workshop, tools, [*argv, "--secure-boot"], what="the firmware's variables")
@@ -63,7 +63,7 @@ def place_of(image: HostImage, name: str) -> int:
     tools = hosttools.tree("tools", lambda _: None)
     with Workshop.opened(cache() / "host/room", [cache(), CLONE]) as workshop:
         hosttools.enter(workshop, tools, image.place)
-        argv = ["dump.erofs", "-e", f"--path={name}", "/work/root"]
+        argv = ["dump.erofs", "-e", f"--path={name}", "/made/root"]
         lines = hosttools.run(workshop, tools, argv, what=name)
     found = EXTENT.search("\n".join(lines))
     if not found:
@@ -81,10 +81,10 @@ def volume(files: Mapping[str, bytes], label: str, target: Path) -> Path:
         (work / name).write_bytes(data)
     with Workshop.opened(cache() / "host/room", [cache(), CLONE, work]) as workshop:
         hosttools.enter(workshop, tools, work)
-        argv = ["mkfs.vfat", "-C", "-n", label, "/work/.volume", "2048"]
+        argv = ["mkfs.vfat", "-C", "-n", label, "/made/.volume", "2048"]
         hosttools.run(workshop, tools, argv, what="a volume")
         for name in files:
-            argv = ["mcopy", "-i", "/work/.volume", f"/work/{name}", f"::{name}"]
+            argv = ["mcopy", "-i", "/made/.volume", f"/made/{name}", f"::{name}"]
             hosttools.run(workshop, tools, argv, what="a volume")
     shutil.move(work / ".volume", target)
     shutil.rmtree(work)
@@ -94,7 +94,7 @@ def volume(files: Mapping[str, bytes], label: str, target: Path) -> Path:
 def on_esp(disk: Path, *commands: tuple[str, ...]) -> list[str]:
     """Run mtools' programs on a disk's ESP, `::` being its root; return what the last printed.
 
-    Files that are copied there lie beside the disk: `/work/NAME`. Raises SheltieError.
+    Files that are copied there lie beside the disk: `/made/NAME`. Raises SheltieError.
     """
     need_root()
     tools = hosttools.tree("tools", lambda _: None)
@@ -102,6 +102,6 @@ def on_esp(disk: Path, *commands: tuple[str, ...]) -> list[str]:
     with Workshop.opened(cache() / "host/room", [cache(), CLONE, disk.parent]) as workshop:
         hosttools.enter(workshop, tools, disk.parent)
         for program, *words in commands:
-            argv = [program, "-i", f"/work/{disk.name}@@{ESP_OFFSET}", *words]
+            argv = [program, "-i", f"/made/{disk.name}@@{ESP_OFFSET}", *words]
             printed = hosttools.run(workshop, tools, argv, what=f"{program} on the ESP")
     return printed

@@ -16,14 +16,14 @@ __all__ = ["enter", "replace", "run", "tree", "unpack"]
 
 ENTER = """
 set -e
-mkdir -p "$1/dev" "$1/proc" "$1/work" "$1/tmp" "$1/run" "$1/mnt"
+mkdir -p "$1/dev" "$1/proc" "$1/made" "$1/tmp" "$1/run" "$1/mnt"
 mount --bind "$1" "$1"
 mount -o remount,bind,ro "$1"
 mount --rbind /dev "$1/dev"
 mount -t proc proc "$1/proc"
 mount -t tmpfs tmp "$1/tmp"
 mount -t tmpfs run "$1/run"
-mount --bind "$2" "$1/work"
+mount --bind "$2" "$1/made"
 """
 
 

@@ -41,7 +41,7 @@ def base(tools: Path, report: Report) -> Path:
     with Workshop.opened(cache() / "host/room", [cache(), CLONE]) as workshop:
         hosttools.enter(workshop, tools, work)
         report("making the base")
-        hosttools.run(workshop, tools, ["/work/base", "/work/root"], what="the base")
+        hosttools.run(workshop, tools, ["/made/base", "/made/root"], what="the base")
     hosttools.replace(work / "root", tree)
     shutil.rmtree(work)
     return tree

@@ -42,7 +42,7 @@ def test_an_unsigned_image_does_not_boot(own: Booted, image: HostImage) -> None:
     machine = own.machine
     shutil.copyfile(image.uki, machine.place / "unsigned")
     uki = f"::EFI/Linux/{NAME}_{image.about['version']}.efi"
-    hostlook.on_esp(machine.disk, ("mdel", uki), ("mcopy", "/work/unsigned", uki))
+    hostlook.on_esp(machine.disk, ("mdel", uki), ("mcopy", "/made/unsigned", uki))
     refused = Booted(machine, qemu.start(machine))
     try:
         qemu.wait_for_text(machine, refused.process, "Access denied", FIRMWARE_SECONDS)
